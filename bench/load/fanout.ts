@@ -1,0 +1,20 @@
+import { inParallel, loadOptions, report, untilTrue, Window } from './load.ts'
+import { Viewer } from './viewers.ts'
+
+// One answer, V viewers.
+const options = loadOptions()
+const measured = new Window(options.pids)
+const sessionId = crypto.randomUUID()
+const viewers = Array.from(
+  { length: options.clients },
+  (_, at) => new Viewer(options, at, sessionId, (dueMs) => measured.add(dueMs)),
+)
+await inParallel(viewers.length, 100, async (at) => void (await viewers[at]?.connect(1)))
+viewers[0]?.ask()
+const answerMs = (options.tokens / options.tokensPerSecond) * 1_000
+await Bun.sleep(500)
+measured.open()
+await Bun.sleep(answerMs - 1_000)
+measured.close()
+await untilTrue(() => viewers.every(({ seen }) => seen.isDone), 15_000)
+report({ ...measured.figures, broken: viewers.filter(({ seen }) => !seen.isWhole).length })

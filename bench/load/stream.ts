@@ -1,0 +1,29 @@
+import { inParallel, loadOptions, report, untilTrue, Window } from './load.ts'
+import { Viewer } from './viewers.ts'
+
+// N answers, one viewer each.
+const options = loadOptions()
+const measured = new Window(options.pids)
+const run = crypto.randomUUID()
+const viewers = Array.from(
+  { length: options.clients },
+  (_, at) => new Viewer(options, at, `${run}-${at}`, (dueMs) => measured.add(dueMs)),
+)
+await inParallel(viewers.length, 100, async (at) => void (await viewers[at]?.connect()))
+const spreadMs = 1_000
+for (let ms = 0; ms < spreadMs; ms += 10) {
+  const from = Math.floor((viewers.length * ms) / spreadMs)
+  const to = Math.floor((viewers.length * (ms + 10)) / spreadMs)
+  for (const viewer of viewers.slice(from, to)) viewer.ask()
+  await Bun.sleep(10)
+}
+const answerMs = (options.tokens / options.tokensPerSecond) * 1_000
+await Bun.sleep(500)
+measured.open()
+await Bun.sleep(answerMs - spreadMs - 1_000)
+measured.close()
+await untilTrue(() => viewers.every(({ seen }) => seen.isDone), 15_000)
+report({
+  ...measured.figures,
+  broken: viewers.filter(({ seen }) => !seen.isWhole).length,
+})

@@ -1,0 +1,59 @@
+import { type LoadOptions, Seen } from './load.ts'
+import { RawSocket } from './raw-socket.ts'
+
+/** One client: its socket, what it has seen, and when that came. */
+export class Viewer {
+  readonly seen: Seen
+  readonly #options: LoadOptions
+  readonly #at: number
+  readonly #path: string
+  readonly #token: (dueMs: number) => void
+  #socket: RawSocket | null = null
+  /** Called once by the next `live`. */
+  #whenLive: (() => void) | null = null
+  isLost = false
+
+  constructor(options: LoadOptions, at: number, sessionId: string, token: (dueMs: number) => void) {
+    this.#options = options
+    this.#at = at
+    this.#path = `/ws/chat?sessionId=${sessionId}`
+    this.#token = token
+    this.seen = new Seen(options)
+  }
+
+  /** Resolves with `live`; false when the server closed instead. */
+  connect(node = 0): Promise<boolean> {
+    const { nodes } = this.#options
+    const url = new URL(nodes[(this.#at + node) % nodes.length] ?? '')
+    const cursor = this.seen.epoch === '' ? '' : `&cursor=${this.seen.cursor}`
+    return new Promise((resolve) => {
+      const fail = () => {
+        this.isLost = true
+        resolve(false)
+      }
+      const socket = new RawSocket({
+        frame: (_socket, text) => this.#take(text),
+        closed: fail,
+      })
+      this.#socket = socket
+      this.#whenLive = () => resolve(true)
+      socket.connect(url, this.#path + cursor).catch(fail)
+    })
+  }
+
+  ask(): void {
+    this.#socket?.send('{"type":"chat","content":"bench"}')
+  }
+
+  cut(): void {
+    this.#socket?.cut()
+    this.#socket = null
+  }
+
+  #take(text: string): void {
+    if (this.seen.take(text, this.#token) !== 'live') return
+    const whenLive = this.#whenLive
+    this.#whenLive = null
+    whenLive?.()
+  }
+}

@@ -1,0 +1,171 @@
+import type { Log } from '#runtime/log.ts'
+import type { Append, AppendResult, Generations } from '../../generations/generations.ts'
+import type { Outgoing } from './outgoing.ts'
+
+const windowMinMs = 20
+const windowMaxMs = 100
+/** From this window on the node is under load, and what waits is merged. */
+const mergingFromMs = 40
+const tickMs = 4
+/** Of one call of hot state, so that no flush holds the event loop for long. */
+const stepsMax = 512
+const backoffMs = { min: 100, max: 2_000 }
+
+export interface WriterOptions {
+  generations: Pick<Generations, 'append'>
+  log: Log
+  /** How long hot state may be away before an answer is given up. */
+  outageMs: number
+}
+
+/**
+ * Writes the chunks of all answers of this node: one call of hot state per turn of the event loop, one at a time.
+ * A chunk goes at once when the last write of its answer is older than the window; what comes inside waits for its
+ * end. The window grows with the load, so that what a busy node can't write one by one is merged.
+ */
+export class Writer implements Disposable {
+  readonly #options: WriterOptions
+  #ready: Outgoing[] = []
+  #waiting: Outgoing[] = []
+  #isScheduled = false
+  #isFlushing = false
+  #isDisposed = false
+  #tick: Timer | null = null
+  #retry: Timer | null = null
+  #failures = 0
+  #scheduledAtMs = 0
+  #windowMs = windowMinMs
+
+  constructor(options: WriterOptions) {
+    this.#options = options
+  }
+
+  get isMerging(): boolean {
+    return this.#windowMs >= mergingFromMs
+  }
+
+  enqueue(outgoing: Outgoing, nowMs: number): void {
+    if (outgoing.isQueued || this.#isDisposed) return
+    outgoing.isQueued = true
+    if (outgoing.isUrgent || nowMs - outgoing.writtenAtMs >= this.#windowMs) {
+      this.#ready.push(outgoing)
+      this.#schedule()
+    } else {
+      this.#waiting.push(outgoing)
+      this.#arm()
+    }
+  }
+
+  /** It has ended: nothing of it waits for a window any more. */
+  hurry(outgoing: Outgoing): void {
+    outgoing.isUrgent = true
+    if (outgoing.isQueued) this.#promote(performance.now())
+    else this.enqueue(outgoing, performance.now())
+  }
+
+  [Symbol.dispose](): void {
+    this.#isDisposed = true
+    if (this.#tick !== null) clearTimeout(this.#tick)
+    if (this.#retry !== null) clearTimeout(this.#retry)
+  }
+
+  #arm(): void {
+    if (this.#tick !== null || this.#isDisposed) return
+    this.#tick = setTimeout(() => {
+      this.#tick = null
+      this.#promote(performance.now())
+    }, tickMs)
+  }
+
+  /** One look at all that wait, a few hundred times a second at most: cheaper than a timer for each. */
+  #promote(nowMs: number): void {
+    const still: Outgoing[] = []
+    for (const outgoing of this.#waiting) {
+      const isDue = outgoing.isUrgent || nowMs - outgoing.writtenAtMs >= this.#windowMs
+      ;(isDue ? this.#ready : still).push(outgoing)
+    }
+    this.#waiting = still
+    if (still.length > 0) this.#arm()
+    if (this.#ready.length > 0) this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isFlushing || this.#retry !== null || this.#isDisposed) return
+    this.#isScheduled = true
+    this.#scheduledAtMs = performance.now()
+    setImmediate(() => {
+      this.#isScheduled = false
+      void this.#flush()
+    })
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#isFlushing || this.#isDisposed) return
+    this.#isFlushing = true
+    const { batch, steps } = this.#take()
+    try {
+      if (steps.length > 0) await this.#append(batch, steps)
+    } finally {
+      this.#isFlushing = false
+    }
+    if (this.#ready.length > 0) this.#schedule()
+  }
+
+  #take(): { batch: Outgoing[]; steps: Append[] } {
+    const batch: Outgoing[] = []
+    const steps: Append[] = []
+    const ready = this.#ready
+    this.#ready = ready.length > stepsMax ? ready.splice(stepsMax) : []
+    for (const outgoing of ready) {
+      outgoing.isQueued = false
+      const step = outgoing.take()
+      if (step === null) continue
+      // Queued while its step is unknown, so that chunks that come meanwhile don't queue it twice.
+      outgoing.isQueued = true
+      batch.push(outgoing)
+      steps.push(step)
+    }
+    return { batch, steps }
+  }
+
+  async #append(batch: Outgoing[], steps: Append[]): Promise<void> {
+    let results: AppendResult[]
+    try {
+      results = await this.#options.generations.append(steps)
+    } catch (error) {
+      this.#failed(batch, error)
+      return
+    }
+    const nowMs = performance.now()
+    this.#failures = 0
+    this.#adapt(nowMs - this.#scheduledAtMs)
+    for (const [index, outgoing] of batch.entries()) {
+      const result = results[index]
+      outgoing.isQueued = false
+      outgoing.writtenAtMs = nowMs
+      if (result !== undefined) outgoing.settle(result)
+    }
+  }
+
+  #failed(batch: Outgoing[], error: unknown): void {
+    const nowMs = performance.now()
+    if (this.#failures === 0) this.#options.log.warn('hot state took no chunks', { error })
+    for (const outgoing of batch) {
+      outgoing.unknown(nowMs, this.#options.outageMs)
+      this.#ready.push(outgoing)
+    }
+    const pauseMs = Math.min(backoffMs.max, backoffMs.min * 2 ** this.#failures)
+    this.#failures++
+    if (this.#isDisposed) return
+    this.#retry = setTimeout(() => {
+      this.#retry = null
+      this.#schedule()
+    }, pauseMs)
+  }
+
+  /** From wish to acknowledgement a flush takes what the event loop's other work leaves it: that is the load. */
+  #adapt(flushMs: number): void {
+    const wanted = Math.min(windowMaxMs, Math.max(windowMinMs, flushMs * 2))
+    this.#windowMs += (wanted - this.#windowMs) / 8
+  }
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod'
+import type { PartitionBy } from '#db/partitions.ts'
+import { ConfigError, duration, type Env, parseEnv } from '#runtime/env.ts'
+import { type GatewayConfig, gatewayConfig } from '../config.ts'
+
+export interface EmbeddedConfig {
+  gateway: GatewayConfig
+  partitionBy: PartitionBy
+  /** null: the audit is kept for good. */
+  auditRetentionMs: number | null
+}
+
+/** What the one process reads beyond a gateway's own variables. */
+export const EmbeddedEnv = z.object({
+  PARTITION_BY: z.enum(['month', 'day']).default('month'),
+  AUDIT_RETENTION: duration()
+    .refine((ms) => ms >= 86_400_000, { error: 'must be at least 1d' })
+    .optional(),
+})
+
+/** Throws a `ConfigError` with every problem of both. */
+export function embeddedConfig(env: Env, hostName: string): EmbeddedConfig {
+  const problems: string[] = []
+  const collect = <T>(parse: () => T): T | null => {
+    try {
+      return parse()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      problems.push(...error.problems)
+      return null
+    }
+  }
+  const gateway = collect(() => gatewayConfig(env, hostName))
+  const own = collect(() => parseEnv(EmbeddedEnv, env))
+  if (gateway?.servers) {
+    problems.push(
+      'KAFKA_BROKERS, REDIS_URL, DATABASE_URL: must be unset, for this version runs on embedded parts only',
+    )
+  }
+  if (gateway === null || own === null || problems.length > 0) {
+    throw new ConfigError([...new Set(problems)])
+  }
+  return { gateway, partitionBy: own.PARTITION_BY, auditRetentionMs: own.AUDIT_RETENTION ?? null }
+}
