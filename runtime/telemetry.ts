@@ -33,7 +33,8 @@ const exporter = z.enum(['otlp', 'none']).default('otlp')
 const compression = z.enum(['none', 'gzip']).optional()
 const milliseconds = integer(1, 3_600_000).optional()
 
-const TelemetryEnv = z.object({
+/** Every variable of telemetry. */
+export const TelemetryEnv = z.object({
   OTEL_SDK_DISABLED: boolean().default(false),
   OTEL_METRICS_EXPORTER: exporter,
   OTEL_TRACES_EXPORTER: exporter,

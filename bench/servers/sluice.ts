@@ -50,7 +50,7 @@ const store = openStore({ dataDir })
 const office = createBackOffice({ dataDir, nodeId: config.nodeId, log, env: {} })
 const gateway = createGateway({
   config,
-  generations: sqliteGenerations(store, config),
+  generations: sqliteGenerations(store, config, { seesAll: true }),
   archive: postgresArchive(office.database),
   database: office.database,
   limits: memoryLimits(config.limits, Date.now),
@@ -58,5 +58,7 @@ const gateway = createGateway({
   forwardReplay: office.forwardReplay,
   log,
 })
-process.stdout.write(`${JSON.stringify({ msg: 'ready', url: gateway.url })}\n`)
 office.start()
+// A new Postgres takes seconds of a core: that is a start's cost, not a token's.
+while ((await office.dependencies.consumers()).state !== 'up') await Bun.sleep(50)
+process.stdout.write(`${JSON.stringify({ msg: 'ready', url: gateway.url })}\n`)

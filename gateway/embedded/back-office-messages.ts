@@ -1,6 +1,7 @@
 import type { PartitionBy } from '#db/partitions.ts'
 import type { Env } from '#runtime/env.ts'
 import type { LogLevel } from '#runtime/log.ts'
+import type { Dependency } from '../health.ts'
 
 /** What the thread is told before it does anything. */
 export interface BackOfficeConfig {
@@ -18,20 +19,12 @@ export interface BackOfficeConfig {
   auditRetentionMs?: number
 }
 
-export interface GroupHealth {
-  state: 'up' | 'down'
-  reason?: string
-  /** Records that wait. */
-  lag: number
-  lagSeconds: number
-}
-
 export type ToBackOffice = { is: 'start'; config: BackOfficeConfig } | { is: 'stop' }
 
 export type FromBackOffice =
   /** Everything runs. */
   | { is: 'ready' }
-  | { is: 'health'; groups: Record<string, GroupHealth> }
+  | { is: 'health'; groups: Record<string, Dependency> }
   /** It can't go on; the thread is about to end. */
   | { is: 'failed'; message: string }
   | { is: 'stopped' }

@@ -4,7 +4,6 @@ import type { Dependency } from '../health.ts'
 import {
   type BackOfficeConfig,
   type FromBackOffice,
-  type GroupHealth,
   messageOf,
   tell,
 } from './back-office-messages.ts'
@@ -23,6 +22,11 @@ const wellMs = 60_000
 /** A new Postgres holds its thread for some seconds, and two busy cores for longer. */
 const silentMs = 15_000
 const stopMaxMs = 9_000
+/**
+ * A thread that is still making its Postgres hears nothing for seconds and has nothing in hand, so it may be cut off. Not
+ * earlier than this: a thread that is cut off while its WebAssembly is compiled now and then holds up the whole process.
+ */
+const makingMs = 2_000
 
 /**
  * Runs the thread, again whenever it ends. As a port it reaches whichever thread runs now; what is said to none is lost.
@@ -39,7 +43,7 @@ export class BackOfficeThread implements Port {
   #isReady = false
   #isStopping = false
   #trouble = 'has not started'
-  #groups: Record<string, GroupHealth> | null = null
+  #groups: Record<string, Dependency> | null = null
   #ended: () => void = () => undefined
 
   constructor(input: ThreadInput) {
@@ -101,13 +105,16 @@ export class BackOfficeThread implements Port {
       this.#ended = resolve
     })
     tell(worker, { is: 'stop' })
+    const ranMs = performance.now() - this.#startedMs
+    const patienceMs = this.#isReady ? stopMaxMs : Math.max(0, makingMs - ranMs)
     const late = setTimeout(() => {
-      this.#input.log.error('the back office did not end in time')
+      if (this.#isReady) this.#input.log.error('the back office did not end in time')
       worker.terminate()
-      this.#ended()
-    }, stopMaxMs)
+    }, patienceMs)
+    const tooLate = setTimeout(() => this.#ended(), stopMaxMs)
     await ended
     clearTimeout(late)
+    clearTimeout(tooLate)
   }
 
   #hear(event: MessageEvent): void {

@@ -6,7 +6,7 @@ import { systemClock } from '#consumers/clock.ts'
 import { historyConsumer } from '#consumers/history/handle.ts'
 import { type ReplayApp, replayApp } from '#consumers/replay/app.ts'
 import type { Replayer } from '#consumers/replay/open-replay.ts'
-import { type RunningConsumer, runConsumer } from '#consumers/run.ts'
+import { type ConsumerHealth, type RunningConsumer, runConsumer } from '#consumers/run.ts'
 import { embeddedTransactions, Transactions } from '#consumers/transactions.ts'
 import { migrate } from '#db/migrate.ts'
 import { type KeptPartitions, keepPartitions } from '#db/partitions.ts'
@@ -21,7 +21,6 @@ import { ContractError } from '../chat/errors.ts'
 import {
   type BackOfficeConfig,
   type FromBackOffice,
-  type GroupHealth,
   messageOf,
   secretHeader,
   type ToBackOffice,
@@ -63,9 +62,10 @@ async function live(config: BackOfficeConfig): Promise<void> {
 
 async function run(config: BackOfficeConfig, log: Log): Promise<void> {
   const { signal } = stopping
-  const telemetry = await startTelemetry({ process: 'back-office', env: config.env })
+  const telemetry = await startTelemetry({ process: 'start', env: config.env })
   using store = openStore({ dataDir: config.dataDir, isOwner: false })
   await using eventLog = sqliteLog(store)
+  if (signal.aborted) return
   await using database = await pgliteDatabase(join(config.dataDir, 'postgres'))
   // Whatever fails from here on, consumers must not wait for a database that is about to close.
   using _consumers = { [Symbol.dispose]: () => stopping.abort() }
@@ -135,14 +135,9 @@ async function tellHealthRegularly(consumers: readonly RunningConsumer[], log: L
 
 /** Answers whether all of them are up. */
 async function tellHealth(consumers: readonly RunningConsumer[]): Promise<boolean> {
-  const groups: Record<string, GroupHealth> = {}
+  const groups: Record<string, ConsumerHealth> = {}
   for (const consumer of consumers) {
-    const lags = await consumer.lag()
-    groups[consumer.group] = {
-      ...(await consumer.health()),
-      lag: lags.reduce((sum, { lag }) => sum + lag, 0),
-      lagSeconds: Math.max(0, ...lags.map(({ lagSeconds }) => lagSeconds)),
-    }
+    groups[consumer.group] = await consumer.health()
   }
   tell(main, { is: 'health', groups })
   return Object.values(groups).every(({ state }) => state === 'up')

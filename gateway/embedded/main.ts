@@ -23,7 +23,7 @@ async function run(): Promise<void> {
   const telemetry = await startTelemetry({ process: 'start', env: process.env })
   const { dataDir, nodeId } = config
   using store = openStore({ dataDir })
-  await using generations = sqliteGenerations(store, config)
+  await using generations = sqliteGenerations(store, config, { seesAll: true })
   await using office = createBackOffice({
     ...{ dataDir, nodeId, log, env: process.env, partitionBy },
     ...(auditRetentionMs !== null && { auditRetentionMs }),

@@ -22,8 +22,6 @@ import { iso } from '#runtime/time.ts'
 export interface Fixture {
   generations: Generations
   log: EventLog
-  /** No session is known to anybody else that hot state hasn't had: of an unknown one it need not ask. */
-  seesAll: boolean
   /** The store's clock goes on by this much, by waiting where it can't be set. */
   advance(ms: number): Promise<void>
 }

@@ -30,11 +30,11 @@ interface Open extends Fixture {
   close(): Promise<void>
 }
 
-function open(dataDir: string, wrap = (store: Store) => store): Open {
+function open(dataDir: string, { wrap = (store: Store) => store, seesAll = false } = {}): Open {
   const store = openStore({ dataDir })
   let aheadMs = 0
   const now = () => Date.now() + aheadMs
-  const generations = sqliteGenerations(wrap(store), optionsDefault, { now, sweepMs: 10 })
+  const generations = sqliteGenerations(wrap(store), optionsDefault, { now, sweepMs: 10, seesAll })
   const log = sqliteLog(store)
   let isOpen = true
   const close = async () => {
@@ -48,7 +48,7 @@ function open(dataDir: string, wrap = (store: Store) => store): Open {
   const advance = async (ms: number) => {
     aheadMs += ms
   }
-  return { generations, log, seesAll: true, advance, store, close }
+  return { generations, log, advance, store, close }
 }
 
 /** A store whose transactions can be made to fail at their end, as on a full disk. */
@@ -232,7 +232,7 @@ test('epochs grow though the clock goes back, over a start too', async () => {
 
 test('a transaction that fails leaves nothing behind, and the step can be made again', async () => {
   const disk = failing()
-  const fixture = open(tempDir(), disk.wrap)
+  const fixture = open(tempDir(), { wrap: disk.wrap })
   const { generations } = fixture
   const session = newSession()
   const begin = beginStep(session)
@@ -317,4 +317,17 @@ test('chunks leave the journal after a while, also those of a slow answer', asyn
     'a',
     'b',
   ])
+})
+
+test('where the file has had every session, only one that it has forgotten may be known to others', async () => {
+  const { generations, advance } = open(tempDir(), { seesAll: true })
+  const session = newSession()
+  const at = Date.now()
+  expect(await generations.open({ session, at, ifAbsent: 'ask' })).toMatchObject({ is: 'open' })
+  const asked = beginStep(newSession(), { ifAbsent: 'ask' })
+  expect(await generations.begin(asked)).toMatchObject({ is: 'applied', seq: 1 })
+  await advance(optionsDefault.historyTtlMs + 1)
+  await until(async () => (await generations.session(session.sessionId)) === null)
+  expect(await generations.open({ session, at, ifAbsent: 'ask' })).toEqual({ is: 'absent' })
+  expect(await generations.begin(beginStep(session, { ifAbsent: 'ask' }))).toEqual({ is: 'absent' })
 })

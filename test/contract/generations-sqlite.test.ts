@@ -23,7 +23,6 @@ const make: MakeFixture = async (options = {}) => {
   return {
     generations,
     log,
-    seesAll: true,
     async advance(ms) {
       aheadMs += ms
     },

@@ -1,4 +1,5 @@
 import type { Log } from '#runtime/log.ts'
+import { threadLoad } from '#runtime/thread-load.ts'
 import type { Append, AppendResult, Generations } from '../../generations/generations.ts'
 import type { Outgoing } from './outgoing.ts'
 
@@ -7,6 +8,9 @@ const windowMaxMs = 100
 /** From this window on the node is under load, and what waits is merged. */
 const mergingFromMs = 40
 const tickMs = 4
+const adaptEveryMs = 100
+/** Above it latency grows by leaps. */
+const busyFrom = 0.85
 /** Of one call of hot state, so that no flush holds the event loop for long. */
 const stepsMax = 512
 const backoffMs = { min: 100, max: 2_000 }
@@ -16,12 +20,16 @@ export interface WriterOptions {
   log: Log
   /** How long hot state may be away before an answer is given up. */
   outageMs: number
+  /** How busy this thread is, 0 to 1, at an instant of `performance.now()`; by default as measured. */
+  load?: (nowMs: number) => number
 }
 
 /**
  * Writes the chunks of all answers of this node: one call of hot state per turn of the event loop, one at a time.
  * A chunk goes at once when the last write of its answer is older than the window; what comes inside waits for its
- * end. The window grows with the load, so that what a busy node can't write one by one is merged.
+ * end. The window grows with the load of this thread and of hot state, so that what can't be written one by one is
+ * merged. How long a flush takes from wish to end would be the wrong measure: a wide window makes flushes large, which
+ * would keep it wide for good.
  */
 export class Writer implements Disposable {
   readonly #options: WriterOptions
@@ -33,11 +41,15 @@ export class Writer implements Disposable {
   #tick: Timer | null = null
   #retry: Timer | null = null
   #failures = 0
-  #scheduledAtMs = 0
+  #adaptedAtMs = 0
+  /** Hot state took long since the window was last set. */
+  #isSlow = false
   #windowMs = windowMinMs
+  readonly #load: (nowMs: number) => number
 
   constructor(options: WriterOptions) {
     this.#options = options
+    this.#load = options.load ?? threadLoad(adaptEveryMs)
   }
 
   get isMerging(): boolean {
@@ -92,7 +104,6 @@ export class Writer implements Disposable {
   #schedule(): void {
     if (this.#isScheduled || this.#isFlushing || this.#retry !== null || this.#isDisposed) return
     this.#isScheduled = true
-    this.#scheduledAtMs = performance.now()
     setImmediate(() => {
       this.#isScheduled = false
       void this.#flush()
@@ -129,6 +140,7 @@ export class Writer implements Disposable {
   }
 
   async #append(batch: Outgoing[], steps: Append[]): Promise<void> {
+    const sentAtMs = performance.now()
     let results: AppendResult[]
     try {
       results = await this.#options.generations.append(steps)
@@ -138,7 +150,7 @@ export class Writer implements Disposable {
     }
     const nowMs = performance.now()
     this.#failures = 0
-    this.#adapt(nowMs - this.#scheduledAtMs)
+    this.#adapt(nowMs, nowMs - sentAtMs)
     for (const [index, outgoing] of batch.entries()) {
       const result = results[index]
       outgoing.isQueued = false
@@ -163,9 +175,14 @@ export class Writer implements Disposable {
     }, pauseMs)
   }
 
-  /** From wish to acknowledgement a flush takes what the event loop's other work leaves it: that is the load. */
-  #adapt(flushMs: number): void {
-    const wanted = Math.min(windowMaxMs, Math.max(windowMinMs, flushMs * 2))
-    this.#windowMs += (wanted - this.#windowMs) / 8
+  #adapt(nowMs: number, appendMs: number): void {
+    this.#isSlow ||= appendMs > windowMinMs
+    if (nowMs - this.#adaptedAtMs < adaptEveryMs) return
+    this.#adaptedAtMs = nowMs
+    const load = this.#load(nowMs)
+    if (load >= busyFrom || this.#isSlow)
+      this.#windowMs = Math.min(windowMaxMs, this.#windowMs * 1.25)
+    else this.#windowMs = Math.max(windowMinMs, this.#windowMs / 1.25)
+    this.#isSlow = false
   }
 }

@@ -12,7 +12,7 @@ export interface ViewerMetrics {
 }
 
 export function viewerMetrics(connections: () => Record<Transport, number>): ViewerMetrics {
-  const meter = metrics.getMeter('sluice-gateway')
+  const meter = metrics.getMeter('sluice')
   const latency = meter.createHistogram('gateway.chunk.latency', { unit: 'ms' })
   const resume = meter.createHistogram('gateway.resume.duration', { unit: 'ms' })
   const slow = meter.createCounter('gateway.slow_clients')

@@ -196,7 +196,13 @@ export class Room {
     for (let at = from; at < to; at += 1) {
       const viewer = this.viewers[at]
       if (viewer === undefined) break
-      this.#serve(viewer)
+      try {
+        this.#serve(viewer)
+      } catch (error) {
+        // One connection's fault must not keep the steps from the others.
+        this.hub.log.error('a connection could not be written to', { error })
+        viewer.outlet.end(1011)
+      }
     }
     if (to < this.viewers.length) {
       setImmediate(() => this.#slice(to))

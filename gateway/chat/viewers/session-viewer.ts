@@ -16,6 +16,7 @@ import {
 
 /** Tries of a connection that has shown nothing yet, about 4 s; one that has goes on trying. */
 const joinFailuresMax = 8
+const goneMs = 10
 
 interface Given {
   who: Who
@@ -85,12 +86,16 @@ export class SessionViewer extends Viewer {
     if (snapshot === null) {
       this.mustRead = true
       await hub.sessions.open(this.who, sessionId)
+      // Should it be gone again, it is not asked for without end.
+      await Bun.sleep(goneMs)
       return
     }
     const isFresh = this.#phase === 'new' && this.#cursorText === null
     const missed = snapshot.epoch === this.epoch ? Math.max(0, snapshot.seq - this.seq) : 0
     this.#tellRecovery('snapshot', reason, missed)
     this.#phase = 'resuming'
+    // Until the snapshot is whole there is no place to go on from: whatever happens, it begins anew.
+    this.epoch = 0
     const { active } = snapshot
     this.outlet.together(() => {
       this.#welcome(isFresh ? 'fresh' : 'snapshot', isFresh ? undefined : reason)

@@ -8,6 +8,8 @@ export type SnapshotReason = 'epoch' | 'ahead' | 'erased' | 'expired'
 
 export const readStepsMax = 4_096
 export const readBytesMax = 64 * 1024
+/** Reads in a row that did not meet what was heard. */
+const unsettledMax = 5
 
 /**
  * One connection's place in a session's log. Everything that moves the place goes one way: the room hands over live
@@ -91,6 +93,7 @@ export abstract class Viewer {
 
   async #run(): Promise<void> {
     let failures = 0
+    let unsettled = 0
     while (!this.isClosed) {
       if (this.isAsking) {
         await this.#woken()
@@ -98,7 +101,12 @@ export abstract class Viewer {
       }
       await this.drained()
       if (this.isClosed || this.isAsking) continue
-      if (!this.mustRead && this.room.settle(this)) return
+      if (!this.mustRead) {
+        if (this.room.settle(this)) return
+        // The log does not have what the room has heard: it may be behind, and must not be asked without end.
+        unsettled += 1
+        if (unsettled > unsettledMax) await Bun.sleep(Math.min(1_000, 10 * unsettled))
+      }
       try {
         await this.room.watched()
         await this.#read()

@@ -11,10 +11,14 @@ import { createTables } from './rows/schema.ts'
 import { createSessionRows, type SessionRows } from './rows/session-rows.ts'
 import { createWatchers, type Watchers } from './watchers.ts'
 
+export interface HotOptions extends GenerationsOptions {
+  seesAll: boolean
+}
+
 /** What every step of this adapter works with. */
 export interface Hot {
   db: Database
-  options: GenerationsOptions
+  options: HotOptions
   /** Milliseconds since the epoch; leases, expiry and new epochs go by it. */
   now(): number
   sessions: SessionRows
@@ -41,7 +45,7 @@ export interface Hot {
 /** Events of no step that wait for a disk that fails; the oldest go first. */
 const toldMax = 10_000
 
-export function createHot(store: Store, options: GenerationsOptions, now: () => number): Hot {
+export function createHot(store: Store, options: HotOptions, now: () => number): Hot {
   const { db } = store
   createTables(db)
   const rows = createRows(db, options)
@@ -134,7 +138,7 @@ export function createHot(store: Store, options: GenerationsOptions, now: () => 
   }
 }
 
-function createRows(db: Database, options: GenerationsOptions) {
+function createRows(db: Database, options: HotOptions) {
   return {
     sessions: createSessionRows(db, options),
     generations: createGenerationRows(db),

@@ -14,6 +14,8 @@ interface Extras {
   now?: () => number
   /** Between two looks for what is over its time. */
   sweepMs?: number
+  /** This file has had every session that Postgres may know: one that it never had is new, and nobody need be asked. */
+  seesAll?: boolean
 }
 
 const biteMs = 50
@@ -25,9 +27,9 @@ const biteMs = 50
 export function sqliteGenerations(
   store: Store,
   options: GenerationsOptions,
-  { now = Date.now, sweepMs = 1_000 }: Extras = {},
+  { now = Date.now, sweepMs = 1_000, seesAll = false }: Extras = {},
 ): Generations {
-  const hot = createHot(store, options, now)
+  const hot = createHot(store, { ...options, seesAll }, now)
   hot.ready()
   const append = appendSteps(hot)
   const { begin, request } = beginning(hot)

@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
-import type { GenerationsOptions, SessionRef } from '../../generations.ts'
+import type { SessionRef } from '../../generations.ts'
+import type { HotOptions } from '../hot.ts'
 import { emptyTail, type SessionState } from '../session-state.ts'
 
 interface SessionRow {
@@ -31,14 +32,14 @@ export interface SessionRows {
   save(session: SessionState): void
   /** It goes; that it was there is kept. */
   forget(sessionId: string): void
-  /** It was here once and Postgres may know more of it. What never was here, nobody knows: the file sees all of them. */
-  isForgotten(sessionId: string): boolean
+  /** Whether Postgres may know a session that isn't here: it was here once, or the file hasn't seen all of them. */
+  mayBeKnown(sessionId: string): boolean
 }
 
 const columns = `sid, session_id, tenant_id, user_id, epoch, seq, previous_epoch, previous_seq, active, begun, used_at,
   log_from, log_due, ends, erased_seq, has_older`
 
-export function createSessionRows(db: Database, options: GenerationsOptions): SessionRows {
+export function createSessionRows(db: Database, options: HotOptions): SessionRows {
   const select = db.prepare<SessionRow, [string]>(
     `select ${columns} from hot_sessions where session_id = ?`,
   )
@@ -104,7 +105,7 @@ export function createSessionRows(db: Database, options: GenerationsOptions): Se
       remember.run(sessionId)
       drop.run(sessionId)
     },
-    isForgotten: (sessionId) => selectForgotten.get(sessionId) !== null,
+    mayBeKnown: (sessionId) => !options.seesAll || selectForgotten.get(sessionId) !== null,
   }
 }
 

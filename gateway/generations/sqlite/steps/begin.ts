@@ -73,7 +73,7 @@ export function beginning(hot: Hot): Beginning {
     if (before !== null) return before
     const session = mirror.session(step.session.sessionId)
     if (session === null && step.ifAbsent === 'ask') {
-      if (sessions.isForgotten(step.session.sessionId)) return { is: 'absent' }
+      if (sessions.mayBeKnown(step.session.sessionId)) return { is: 'absent' }
     }
     if (session !== null && !isOf(session, step.session)) return { is: 'forbidden' }
     if (session !== null && session.active !== null) {

@@ -19,14 +19,12 @@ const usePart = 32
 export function keeping(hot: Hot): Keeping {
   const { mirror, sessions, generations, messages, watchers, options } = hot
 
-  const isForgotten = ({ sessionId }: SessionRef) => sessions.isForgotten(sessionId)
-
   function open(input: { session: SessionRef; ifAbsent: 'ask' | 'create' }): Opened {
     hot.ready()
     const now = hot.now()
     const known = mirror.session(input.session.sessionId)
-    if (known === null && input.ifAbsent === 'ask' && isForgotten(input.session)) {
-      return { is: 'absent' }
+    if (known === null && input.ifAbsent === 'ask') {
+      if (sessions.mayBeKnown(input.session.sessionId)) return { is: 'absent' }
     }
     if (known !== null && !isOf(known, input.session)) return { is: 'forbidden' }
     if (known !== null && now - known.usedAtMs < options.historyTtlMs / usePart) {
