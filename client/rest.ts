@@ -69,7 +69,12 @@ export function createRest(options: RestOptions): Rest {
   }
 }
 
-async function request<T>(options: RestOptions, path: string, init: RequestInit): Promise<T> {
+/** Any call of the gateway's REST API, with the token; a `ChatError` when it is refused. 204 is `undefined`. */
+export async function request<T>(
+  options: RestOptions,
+  path: string,
+  init: RequestInit,
+): Promise<T> {
   const send = async (token: string | undefined) =>
     options.fetch(options.base + path, {
       ...init,
@@ -91,6 +96,7 @@ async function request<T>(options: RestOptions, path: string, init: RequestInit)
     throw new ChatError('network', `The server could not be reached: ${messageOf(error)}`)
   }
   if (!response.ok) throw await errorOf(response)
+  if (response.status === 204) return undefined as T
   try {
     return (await response.json()) as T
   } catch {

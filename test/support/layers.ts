@@ -9,7 +9,7 @@ const allowed: Record<string, readonly string[]> = {
   db: ['events', 'runtime'],
   consumers: ['events', 'eventlog', 'db', 'runtime'],
   gateway: ['events', 'eventlog', 'db', 'runtime', 'client'],
-  cli: ['events', 'eventlog', 'db', 'runtime', 'consumers'],
+  cli: ['events', 'eventlog', 'db', 'runtime', 'consumers', 'client'],
 }
 
 /** Packages that only their owners may import: prefix of the package, prefixes of the files. */

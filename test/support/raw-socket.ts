@@ -6,14 +6,14 @@ export class RawSocket implements AsyncDisposable {
   readonly socket: Socket
   received = 0
   isOver = false
-  #buffer = Buffer.alloc(0)
+  readonly #pieces: Buffer[] = []
   #closed = opened('raw socket')
 
   private constructor(socket: Socket) {
     this.socket = socket
     socket.on('data', (bytes: Buffer) => {
       this.received += bytes.length
-      this.#buffer = Buffer.concat([this.#buffer, bytes])
+      this.#pieces.push(bytes)
     })
     socket.on('error', () => {
       // `close` follows.
@@ -45,7 +45,7 @@ export class RawSocket implements AsyncDisposable {
 
   /** Everything received so far. */
   get text(): string {
-    return this.#buffer.toString('utf8')
+    return this.#whole().toString('utf8')
   }
 
   stopReading(): void {
@@ -73,25 +73,32 @@ export class RawSocket implements AsyncDisposable {
   /** The WebSocket frames so far: text ones parsed, a close as its code. */
   frames(): { frames: Record<string, unknown>[]; closeCode: number | null } {
     const frames: Record<string, unknown>[] = []
-    let at = this.#buffer.indexOf('\r\n\r\n') + 4
-    while (at + 2 <= this.#buffer.length) {
-      const opcode = (this.#buffer[at] ?? 0) & 15
-      const short = (this.#buffer[at + 1] ?? 0) & 127
+    const buffer = this.#whole()
+    let at = buffer.indexOf('\r\n\r\n') + 4
+    while (at + 2 <= buffer.length) {
+      const opcode = (buffer[at] ?? 0) & 15
+      const short = (buffer[at + 1] ?? 0) & 127
       const head = short === 126 ? 4 : short === 127 ? 10 : 2
-      if (at + head > this.#buffer.length) break
+      if (at + head > buffer.length) break
       const size =
         short === 126
-          ? this.#buffer.readUInt16BE(at + 2)
+          ? buffer.readUInt16BE(at + 2)
           : short === 127
-            ? Number(this.#buffer.readBigUInt64BE(at + 2))
+            ? Number(buffer.readBigUInt64BE(at + 2))
             : short
-      if (at + head + size > this.#buffer.length) break
-      const payload = this.#buffer.subarray(at + head, at + head + size)
+      if (at + head + size > buffer.length) break
+      const payload = buffer.subarray(at + head, at + head + size)
       if (opcode === 8) return { frames, closeCode: payload.readUInt16BE(0) }
       if (opcode === 1) frames.push(JSON.parse(payload.toString('utf8')) as Record<string, unknown>)
       at += head + size
     }
     return { frames, closeCode: null }
+  }
+
+  /** Joined when it is asked for: with each piece it would be quadratic. */
+  #whole(): Buffer {
+    if (this.#pieces.length > 1) this.#pieces.push(Buffer.concat(this.#pieces.splice(0)))
+    return this.#pieces[0] ?? Buffer.alloc(0)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
