@@ -130,6 +130,8 @@ export const ChatMessage = z.looseObject({
   totalChunks: Count.optional(),
   finishReason: z.string().optional(),
   usage: Usage.optional(),
+  /** Of an answer that ended `failed` or `interrupted`. */
+  error: z.looseObject({ code: z.string(), errorType: z.string(), message: z.string() }).optional(),
   metadata: z.record(z.string(), z.unknown()).optional(),
 })
 

@@ -9,7 +9,7 @@ export interface Call {
   request: Request
   /** A part of the path, decoded. */
   param(name: string): string
-  /** The answer may be silent for long: its connection is not given up for that. */
+  /** The connection is never given up for being silent: its answer must close it. */
   keepOpen(): void
 }
 
@@ -61,6 +61,8 @@ export function createApp<Server extends IdleLimit>(deps: AppDeps<Server>): Dire
     )
     if (response === undefined) return undefined
     response.headers.set('x-content-type-options', 'nosniff')
+    // It may have lost its limit of silence for good, and must not stay open when its stream has ended.
+    if (isEventStream(response)) response.headers.set('connection', 'close')
     // Whatever is somebody's must not stay with a proxy or a shared browser.
     if (!response.headers.has('cache-control')) response.headers.set('cache-control', 'no-store')
     if (origin !== null) corsHeaders(response.headers, origin)
@@ -100,6 +102,10 @@ function wrongMethod(request: Request, allow: string): Response {
   if (request.method === 'OPTIONS') return new Response(null, { status: 204, headers })
   const error = new ContractError('not_found', `${request.method} is not possible here: ${allow}.`)
   return Response.json({ error }, { status: error.status, headers })
+}
+
+function isEventStream(response: Response): boolean {
+  return response.headers.get('content-type')?.startsWith('text/event-stream') ?? false
 }
 
 /** Without the cost of parsing a URL for a path that one comparison decides on. */

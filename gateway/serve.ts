@@ -18,7 +18,7 @@ export interface Serving {
   stop(): Promise<void>
 }
 
-// A call that is silent for longer is given up; streams are given no limit when they begin.
+// A call that is silent for longer is given up; what streams says something each 15 s.
 const idleTimeoutS = 30
 // Each call has a limit of its own, far below, that it tells in the contract's words; Bun's answer past this is bare.
 const bodyBytesMax = 64 * 1_048_576

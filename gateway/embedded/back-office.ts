@@ -17,6 +17,7 @@ import { sqliteLog } from '#eventlog/sqlite/sqlite-log.ts'
 import { openStore, type Store } from '#eventlog/sqlite/store.ts'
 import { createLog, type Log } from '#runtime/log.ts'
 import { startTelemetry } from '#runtime/telemetry.ts'
+import { letOthersFirst } from '#runtime/thread-priority.ts'
 import { ContractError } from '../chat/errors.ts'
 import {
   type BackOfficeConfig,
@@ -97,6 +98,8 @@ async function run(config: BackOfficeConfig, log: Log): Promise<void> {
   ]
   // A process that never runs for an hour must trim, too.
   void attempt(log, 'trimming the log', () => trim(store))
+  // Not while it starts: a start must not wait for whatever else the machine does.
+  letOthersFirst()
   tell(main, { is: 'ready' })
   await Promise.all([
     tellHealthRegularly(consumers, log),

@@ -153,6 +153,7 @@ describe('the events of an answer', () => {
     })
     expect(events.at(-2)).toMatchObject({
       status: 'failed',
+      error: { code: 'upstream_failed', errorType: 'connection', message: expect.any(String) },
       content: 'So',
       parts: [
         { part: 0, kind: 'reasoning', text: 'hm' },

@@ -99,7 +99,7 @@ export function endStep(
     doneFrame: JSON.stringify(done).slice(0, -1),
     events: [
       streamEvent(options, end, content),
-      messageEvent(options, end, { content, parts, told }),
+      messageEvent(options, end, { content, parts, told: { ...told, ...(error && { error }) } }),
     ],
     message: {
       messageId,
@@ -170,7 +170,7 @@ function endFields(ending: Ending): Record<string, unknown> {
 interface Said {
   content: string
   parts: StoredMessage['parts']
-  told: { finishReason?: string; usage?: Usage }
+  told: { finishReason?: string; usage?: Usage; error?: NonNullable<StoredMessage['error']> }
 }
 
 function messageEvent(options: EndOptions, end: End, { content, parts, told }: Said): OpenEvent {

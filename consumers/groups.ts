@@ -1,0 +1,6 @@
+/** The groups of our own consumers. */
+export const groups = {
+  audit: 'audit-trail-consumer',
+  analytics: 'analytics-consumer',
+  history: 'history-consumer',
+} as const
