@@ -1,10 +1,14 @@
 import type { Generations, SessionRef } from '../../generations/generations.ts'
 import { freeEvent } from '../open-event.ts'
 
-/** Between two batches, and how many go in one: a storm of connections is told when it is over, not while it lasts. */
+/** Between two batches. */
 const tickMs = 20
-const batchMin = 50
-const batchPart = 0.1
+/**
+ * Of a batch: the least, and the part of what waits, so that the wait is about a second at most. A storm of connections is
+ * told little by little: an event costs about 20 µs, and those who connect wait for no more than a few of them.
+ */
+const batchMin = 25
+const batchPart = 0.02
 
 interface Waiting {
   eventType: string

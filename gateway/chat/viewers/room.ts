@@ -201,7 +201,7 @@ export class Room {
       } catch (error) {
         // One connection's fault must not keep the steps from the others.
         this.hub.log.error('a connection could not be written to', { error })
-        viewer.outlet.end(1011)
+        viewer.outlet.end(1012)
       }
     }
     if (to < this.viewers.length) {
