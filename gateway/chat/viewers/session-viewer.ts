@@ -54,6 +54,10 @@ export class SessionViewer extends Viewer {
     return this.#phase === 'live'
   }
 
+  protected override get comesBack(): boolean {
+    return this.#phase === 'new'
+  }
+
   protected override began(result: Extract<ReadResult, { is: 'steps' }>): void {
     if (this.#phase !== 'new') return
     this.#phase = 'resuming'

@@ -42,6 +42,11 @@ export abstract class Viewer {
 
   /** Whether it counts as somebody who watches the session. */
   abstract readonly isCounted: boolean
+  /** Its place is a client's own cursor, of which nothing has been served yet. */
+  protected get comesBack(): boolean {
+    return false
+  }
+
   /** A read has answered with steps after the place: they are sent next. */
   protected abstract began(result: Extract<ReadResult, { is: 'steps' }>): void
   /** Everything up to the top of a read is sent. `active` as the read saw it, when it could say. */
@@ -133,6 +138,10 @@ export abstract class Viewer {
     }
     if (result.is !== 'steps') {
       await this.refused(result.is === 'absent' ? 'epoch' : result.reason)
+      return
+    }
+    if (result.forgotten === true && this.comesBack) {
+      await this.refused('expired')
       return
     }
     let rest: Promise<void> | undefined
