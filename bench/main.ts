@@ -75,7 +75,7 @@ async function highestOf(target: Target): Promise<Row> {
 async function resume(): Promise<Row[]> {
   const rows: Row[] = []
   for (const tokensPerSecond of [5, 30]) {
-    const some = await each([2_000], { load: 'resume', tokensPerSecond, seconds: 8 })
+    const some = await each([2_000], { load: 'resume', tokensPerSecond })
     rows.push(...some.map((row) => ({ ...row, tokensPerSecond })))
   }
   return rows

@@ -15,10 +15,12 @@ export interface RunOptions {
 export type Figures = Record<string, number | string>
 
 const loadMs = 120_000
+const answerSeconds = { stream: 12, fanout: 6, resume: 8, idle: 6 }
 
 /** One load against a fresh server: the server on one core, the load on the other. */
 export async function runLoad(options: RunOptions): Promise<Figures> {
-  const { target, load, clients, tokensPerSecond = 30, seconds = 6 } = options
+  const { target, load, clients, tokensPerSecond = 30 } = options
+  const { seconds = answerSeconds[load] } = options
   const epochMs = Math.floor(nowMs())
   const tokens = Math.round(tokensPerSecond * seconds)
   await using server: ServerProcess = await startServer(`${target}.ts`, {

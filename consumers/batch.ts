@@ -1,15 +1,16 @@
-import { isOutage } from '#db/errors.ts'
+import type { Db } from '#db/client.ts'
 import type { LogRecord, Partition } from '#eventlog/event-log.ts'
 import type { Log } from '#runtime/log.ts'
+import { Away, isAway } from './away.ts'
 import { backoffMs, type Clock } from './clock.ts'
 import type { ConsumedEvent, ConsumerDefinition } from './define.ts'
-import { type ConsumerMetrics, inBatchSpan } from './metrics.ts'
+import { type ConsumerMetrics, inBatchSpan, inWriteSpan } from './metrics.ts'
 import { Fenced, type Offsets } from './offsets.ts'
 import type { Fault, ParkingLimit } from './park.ts'
 import { readRecord, type Wants } from './read-record.ts'
 
 /** The log could not be reached or did not take a record: a dependency that is away. */
-export class LogOutage extends Error {
+export class LogOutage extends Away {
   override name = 'LogOutage'
 }
 
@@ -130,7 +131,7 @@ export class BatchHandler {
       } catch (error) {
         if (error instanceof Fenced) throw error
         if (stopping.aborted) throw new Stopped('stopped')
-        if (error instanceof LogOutage || isOutage(error)) {
+        if (isAway(error)) {
           await this.#place.waitOut(error)
           continue
         }
@@ -153,7 +154,7 @@ export class BatchHandler {
     const afterwards: (() => void)[] = []
     let handled = 0
     const first = items[0]?.record.offset ?? next
-    await offsets.commit({ topic, partition, first, next }, async (transaction) => {
+    const work = async (transaction?: Db) => {
       // A transaction that was rolled back runs its works again.
       afterwards.length = 0
       await this.#park(items)
@@ -172,7 +173,9 @@ export class BatchHandler {
         afterwards: (run) => afterwards.push(run),
         ...(transaction && { transaction }),
       })
-    })
+    }
+    const commit = () => offsets.commit({ topic, partition, first, next }, work)
+    await (offsets.isTable ? inWriteSpan(definition.groupId, commit) : commit())
     this.#parked.clear()
     this.#place.done(items.length, next)
     metrics.processed.add(handled, { group: definition.groupId, topic })

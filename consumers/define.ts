@@ -2,6 +2,7 @@ import type { Db } from '#db/client.ts'
 import type { From, LogRecord } from '#eventlog/event-log.ts'
 import type { Event } from '#events/event.ts'
 import type { Log } from '#runtime/log.ts'
+import { fromOf } from './from.ts'
 
 /** An event of a type that this version doesn't know; its envelope is sound. */
 export interface UnknownEvent {
@@ -59,8 +60,8 @@ export interface ConsumerDefinition {
   maxAttempts?: number
   /** At most so many events are handed over at a time; 500 by default. */
   batchSize?: number
-  /** Where a group that is new begins; at the beginning by default. */
-  from?: From
+  /** Where a group that is new begins: at the beginning by default, else also at a time, as `-7d` or in ISO 8601. */
+  from?: From | (string & {})
   /** Only these types are read and handed over; all by default. */
   eventTypes?: readonly string[]
   /** Types passed by unread. */
@@ -73,13 +74,15 @@ export interface ConsumerDefinition {
 
 /** The definition as given, checked: a mistake in it is a `TypeError` that names the field. */
 export function defineConsumer(definition: ConsumerDefinition): ConsumerDefinition {
-  const { name, groupId, topics, handle, maxAttempts = 1, batchSize = 1 } = definition
+  const { name, groupId, topics, handle, maxAttempts = 1, batchSize = 1, from } = definition
   require(typeof name === 'string' && name !== '', 'name', 'a text')
   require(typeof groupId === 'string' && groupId !== '', 'groupId', 'a text')
   require(Array.isArray(topics) && topics.length > 0, 'topics', 'a list of at least one topic')
   require(typeof handle === 'function', 'handle', 'a function')
   require(Number.isInteger(maxAttempts) && maxAttempts > 0, 'maxAttempts', 'at least 1')
   require(Number.isInteger(batchSize) && batchSize > 0, 'batchSize', 'at least 1')
+  const isPlace = typeof from !== 'string' || fromOf(from, 0) !== null
+  require(isPlace, 'from', 'beginning, end, like -7d, or an ISO 8601 time')
   const isUntransacted = definition.once === true && definition.transactional === false
   require(!isUntransacted, 'transactional', 'true with once')
   return definition

@@ -3,4 +3,5 @@ export const groups = {
   audit: 'audit-trail-consumer',
   analytics: 'analytics-consumer',
   history: 'history-consumer',
+  notify: 'notification-consumer',
 } as const

@@ -5,6 +5,7 @@ import {
   type Link,
   metrics,
   SpanKind,
+  type SpanOptions,
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api'
@@ -88,7 +89,16 @@ export function inBatchSpan<T>(
     if (traceId === undefined || spanId === undefined || flags === undefined) continue
     links.push({ context: { traceId, spanId, traceFlags: Number.parseInt(flags, 16) } })
   }
-  const options = { kind: SpanKind.CONSUMER, attributes, links }
+  return inSpan(name, { kind: SpanKind.CONSUMER, attributes, links }, run)
+}
+
+/** A span around the transaction of a batch, below the batch's own. */
+export function inWriteSpan<T>(group: string, run: () => Promise<T>): Promise<T> {
+  const attributes = { 'db.system.name': 'postgresql', group }
+  return inSpan('database.write', { kind: SpanKind.CLIENT, attributes }, run)
+}
+
+function inSpan<T>(name: string, options: SpanOptions, run: () => Promise<T>): Promise<T> {
   return trace.getTracer('sluice').startActiveSpan(name, options, async (span) => {
     try {
       return await run()

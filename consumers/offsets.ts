@@ -5,6 +5,7 @@ import { advanceOffsets } from '#db/queries/advance-offsets.ts'
 import { moveOffset } from '#db/queries/move-offset.ts'
 import { readOffsets } from '#db/queries/read-offsets.ts'
 import type { EventLog, From, Kept, Partition, Position } from '#eventlog/event-log.ts'
+import type { Log } from '#runtime/log.ts'
 import type { ConsumedEvent } from './define.ts'
 import type { Transactions } from './transactions.ts'
 
@@ -35,18 +36,41 @@ export interface Offsets {
   onlyNew(transaction: Db, events: ConsumedEvent[]): Promise<ConsumedEvent[]>
   /** Moves offsets over records that nobody wants; never back. */
   advance(positions: Position[]): Promise<void>
-  /** Where to go on; null: the log knows. */
-  locate(partitions: Partition[]): Promise<Located[] | null>
+  /** Where to go on. */
+  locate(partitions: Partition[]): Promise<Located[]>
+}
+
+interface LogOffsetsOptions {
+  group: string
+  from: From
+  eventLog: EventLog
+  logger: Log
 }
 
 /** Offsets that only the log keeps: what `handle` did may come again. */
-export const logOffsets: Offsets = {
-  isTable: false,
-  turn: () => Promise.resolve(),
-  commit: (_move, work) => work(),
-  onlyNew: (_transaction, events) => Promise.resolve(events),
-  advance: () => Promise.resolve(),
-  locate: () => Promise.resolve(null),
+export function logOffsets({ group, from, eventLog, logger }: LogOffsetsOptions): Offsets {
+  return {
+    isTable: false,
+    turn: () => Promise.resolve(),
+    commit: (_move, work) => work(),
+    onlyNew: (_transaction, events) => Promise.resolve(events),
+    advance: () => Promise.resolve(),
+    async locate(partitions) {
+      // Where a new group begins is settled once and soon committed: begun again, "the end" would be another one.
+      const committed = await eventLog.committed(group)
+      const kept = await keptOf(partitions, eventLog)
+      const isNew = (range: Kept) => !committed.some((position) => isSame(position, range))
+      const starts = await startsOf(kept.filter(isNew), from, eventLog)
+      return kept.map((range): Located => {
+        const known = [...committed, ...starts].find((position) => isSame(position, range))
+        const offset = Math.max(range.from, known?.offset ?? range.from)
+        if (known !== undefined && offset > known.offset) {
+          logger.error('records were deleted before they were read', { ...place(range), offset })
+        }
+        return { ...place(range), offset, is: 'kept' }
+      })
+    },
+  }
 }
 
 interface TableOffsetsOptions {
@@ -124,4 +148,8 @@ async function startsOf(kept: Kept[], from: From, eventLog: EventLog): Promise<P
 
 function place({ topic, partition }: Partition): Partition {
   return { topic, partition }
+}
+
+function isSame(a: Partition, b: Partition): boolean {
+  return a.topic === b.topic && a.partition === b.partition
 }

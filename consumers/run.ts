@@ -1,49 +1,24 @@
-import type { Database } from '#db/client.ts'
-import type { EventLog, Membership, Partition, Position } from '#eventlog/event-log.ts'
+import type { EventLog, From, Membership, Partition, Position } from '#eventlog/event-log.ts'
 import type { Log } from '#runtime/log.ts'
 import { LogOutage } from './batch.ts'
 import { backoffMs, type Clock, systemClock } from './clock.ts'
 import type { ConsumerDefinition } from './define.ts'
+import { beginningOf } from './from.ts'
 import { consumerMetrics, lagOf, type PartitionLag, reportLag } from './metrics.ts'
 import { logOffsets, type Offsets, tableOffsets } from './offsets.ts'
 import { parkedRecord } from './park.ts'
 import { type PartitionHost, PartitionRun } from './partition.ts'
 import { wantsOf } from './read-record.ts'
+import type { ConsumerHealth, RunningConsumer, RunOptions } from './running.ts'
 import { serverTransactions, Transactions } from './transactions.ts'
 
-export interface RunOptions {
-  eventLog: EventLog
-  /** Needed by a definition with `once` or `transactional`. */
-  database?: Database
-  /** Shared by consumers of one database; by default one of its own. */
-  transactions?: Transactions
-  logger: Log
-  /** Abort it to leave: what is in hand is finished, offsets are written, `finished` resolves. */
-  signal: AbortSignal
-  clock?: Clock
-  /** How often offsets are moved over records that nobody wants, and told to the log. */
-  tellEveryMs?: number
-  /** How long what is in hand may take once `signal` has aborted. */
-  graceMs?: number
-}
-
-export interface ConsumerHealth {
-  state: 'up' | 'down'
-  reason?: string
-}
-
-export interface RunningConsumer {
-  group: string
-  finished: Promise<void>
-  health(): Promise<ConsumerHealth>
-  lag(): Promise<PartitionLag[]>
-  /** Goes on where parking has paused a partition; answers how many there were. */
-  resume(): number
-}
+export type { ConsumerHealth, RunningConsumer, RunOptions } from './running.ts'
 
 const defaultMaxAttempts = 5
 const defaultBatchSize = 500
 const recheckEveryMs = 30_000
+// A member that has no partitions by then is one too many, and well.
+const placedMaxMs = 15_000
 // A server that is away must not keep a member that leaves.
 const tellMaxMs = 2_000
 
@@ -65,6 +40,7 @@ class ConsumerRun {
   readonly #options: RunOptions
   readonly #clock: Clock
   readonly #logger: Log
+  readonly #from: From
   readonly #host: PartitionHost
   readonly #partitions = new Map<string, PartitionRun>()
   readonly #seeks: Position[] = []
@@ -72,6 +48,7 @@ class ConsumerRun {
   readonly #paused = new Set<string>()
   #membership: Membership | null = null
   #trouble: string | null = 'has not joined'
+  #placedByMs = 0
   #poll = new AbortController()
 
   constructor(definition: ConsumerDefinition, options: RunOptions) {
@@ -79,6 +56,7 @@ class ConsumerRun {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#logger = options.logger.child({ group: definition.groupId })
+    this.#from = beginningOf(definition.from, this.#clock.now())
     this.#host = {
       definition,
       maxAttempts: definition.maxAttempts ?? defaultMaxAttempts,
@@ -118,6 +96,9 @@ class ConsumerRun {
 
   async health(): Promise<ConsumerHealth> {
     if (this.#trouble !== null) return { state: 'down', reason: this.#trouble }
+    if (this.#partitions.size === 0 && this.#clock.now() < this.#placedByMs) {
+      return { state: 'down', reason: 'waits for its partitions' }
+    }
     for (const { trouble } of this.#partitions.values()) {
       if (trouble !== null) return { state: 'down', reason: trouble }
     }
@@ -142,9 +123,10 @@ class ConsumerRun {
   }
 
   #offsets(): Offsets {
-    const { once, transactional = once, groupId, from = 'beginning', name } = this.#definition
-    if (!transactional) return logOffsets
+    const { once, transactional = once, groupId, name } = this.#definition
     const { database, eventLog, clock } = this.#options
+    const from = this.#from
+    if (!transactional) return logOffsets({ group: groupId, from, eventLog, logger: this.#logger })
     if (database === undefined) throw new TypeError(`${name} needs a database`)
     const transactions =
       this.#options.transactions ??
@@ -154,15 +136,16 @@ class ConsumerRun {
 
   async #member(joined: () => void): Promise<void> {
     const { eventLog, signal } = this.#options
-    const { groupId, topics, from = 'beginning' } = this.#definition
+    const { groupId, topics } = this.#definition
     const membership = await eventLog.join({
       group: groupId,
       topics,
-      from,
+      from: this.#from,
       onAssigned: (partitions) => this.#assigned(partitions),
       onRevoked: (partitions) => this.#revoked(partitions),
     })
     this.#membership = membership
+    this.#placedByMs = this.#clock.now() + placedMaxMs
     this.#trouble = null
     joined()
     try {
@@ -215,7 +198,9 @@ class ConsumerRun {
     // They are not the log's to resume any more, whatever their last batch makes room for.
     for (const partition of going) this.#paused.delete(nameOf(partition))
     await Promise.all(going.map((partition) => partition.stop(this.#options.graceMs ?? 5_000)))
-    await Promise.race([this.#tell(going), this.#clock.sleep(tellMaxMs)])
+    const told = new AbortController()
+    const telling = this.#tell(going).finally(() => told.abort())
+    await Promise.race([telling, this.#clock.sleep(tellMaxMs, told.signal)])
     for (const partition of going) this.#partitions.delete(nameOf(partition))
     if (going.length > 0) this.#definition.moved?.(going)
   }

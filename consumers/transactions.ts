@@ -30,7 +30,7 @@ export const embeddedTransactions: TransactionsOptions = {
   concurrent: 1,
   worksMax: 200,
   gatherMs: 15,
-  share: 0.25,
+  share: 0.1,
 }
 
 // However long one took, nobody waits longer than this for the next.

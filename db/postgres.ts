@@ -16,6 +16,8 @@ type Connection = Pick<Client, 'unsafe'>
 
 const statementTimeoutDefaultMs = 30_000
 const connectTimeoutS = 5
+// A server that comes back is found within so long, however long it was away.
+const reconnectMaxS = 1
 // A transaction whose owner stands still (a stopped process) keeps locks that the next owner waits for.
 const idleInTransactionMs = 15_000
 const healthMs = 2_500
@@ -102,6 +104,8 @@ function connect(url: string, options: PostgresOptions) {
   return postgres(url, {
     max,
     connect_timeout: connectTimeoutS,
+    backoff: (attempt: number) =>
+      Math.min(reconnectMaxS, 0.05 * 2 ** attempt) * (0.5 + Math.random() / 2),
     connection: {
       application_name: name,
       TimeZone: 'UTC',

@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import type { Log } from '#runtime/log.ts'
 import { corsHeaders, isOriginAllowed, type OriginConfig, preflight } from './auth/origin.ts'
 import { ContractError } from './chat/errors.ts'
+import { inRequestSpan } from './request-span.ts'
 import { errorResponse } from './routes/error-response.ts'
 
 /** A call on its way: what Hono knows of it that the request itself doesn't say. */
@@ -74,8 +75,9 @@ function honoOf<Server extends IdleLimit>(deps: AppDeps<Server>) {
   const app = new Hono<{ Bindings: { server: Server } }>()
   for (const [path, methods] of Object.entries(deps.routes)) {
     for (const [method, handler] of Object.entries(methods)) {
+      const answer = traced(method, path, handler)
       app.on(method, path, ({ req, env }) =>
-        handler({
+        answer({
           request: req.raw,
           param: (name) => req.param(name) ?? '',
           keepOpen: () => env.server.timeout(req.raw, 0),
@@ -94,6 +96,21 @@ function honoOf<Server extends IdleLimit>(deps: AppDeps<Server>) {
   })
   app.onError((error) => errorResponse(error, deps.log))
   return app
+}
+
+/** Whoever only asks how we are leaves no trace. */
+function traced(method: string, path: string, handler: Handler): Handler {
+  if (!path.startsWith('/api/')) return handler
+  const name = `${method} ${path}`
+  const attributes = { 'http.request.method': method, 'http.route': path }
+  return (call) => {
+    const traceparent = call.request.headers.get('traceparent')
+    return inRequestSpan(
+      { name, attributes, traceparent },
+      async () => handler(call),
+      ({ status }) => ({ 'http.response.status_code': status }),
+    )
+  }
 }
 
 /** The contract has no code for a wrong method: with it there is nothing here. */

@@ -23,19 +23,9 @@ const idleTimeoutS = 30
 // Each call has a limit of its own, far below, that it tells in the contract's words; Bun's answer past this is bare.
 const bodyBytesMax = 64 * 1_048_576
 
+/** Throws an error that names the address when it is taken or none of this machine's. */
 export function serve<SocketData>(options: ServeOptions<SocketData>): Serving {
-  const server = Bun.serve<SocketData>({
-    hostname: options.host,
-    port: options.port,
-    idleTimeout: idleTimeoutS,
-    maxRequestBodySize: bodyBytesMax,
-    development: false,
-    // Outside development Bun's default is true: a second process would take half of the connections, unnoticed.
-    reusePort: false,
-    fetch: (request, self) => options.fetch(request, self),
-    error: (error) => errorResponse(error, options.log),
-    websocket: options.websocket,
-  })
+  const server = listen(options)
   try {
     widenBacklog(server.port ?? options.port)
   } catch (error) {
@@ -46,5 +36,26 @@ export function serve<SocketData>(options: ServeOptions<SocketData>): Serving {
     async stop() {
       await server.stop(true)
     },
+  }
+}
+
+function listen<SocketData>(options: ServeOptions<SocketData>): Bun.Server<SocketData> {
+  const { host, port } = options
+  try {
+    return Bun.serve<SocketData>({
+      hostname: options.host,
+      port: options.port,
+      idleTimeout: idleTimeoutS,
+      maxRequestBodySize: bodyBytesMax,
+      development: false,
+      // Outside development Bun's default is true: a second process would take half of the connections, unnoticed.
+      reusePort: false,
+      fetch: (request, self) => options.fetch(request, self),
+      error: (error) => errorResponse(error, options.log),
+      websocket: options.websocket,
+    })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new Error(`HOST ${host}, PORT ${port}: ${reason}`, { cause })
   }
 }

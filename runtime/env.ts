@@ -99,3 +99,21 @@ export function list() {
       .filter((member) => member !== ''),
   )
 }
+
+/** What each parser answers; throws one `ConfigError` with the problems of all of them. */
+export function together<Parsers extends Record<string, () => unknown>>(
+  parsers: Parsers,
+): { [Name in keyof Parsers]: ReturnType<Parsers[Name]> } {
+  const problems: string[] = []
+  const parsed: Record<string, unknown> = {}
+  for (const [name, parse] of Object.entries(parsers)) {
+    try {
+      parsed[name] = parse()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      problems.push(...error.problems)
+    }
+  }
+  if (problems.length > 0) throw new ConfigError([...new Set(problems)])
+  return parsed as { [Name in keyof Parsers]: ReturnType<Parsers[Name]> }
+}

@@ -25,3 +25,21 @@ export function aborted(signal: AbortSignal): Promise<void> {
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
 }
+
+/**
+ * Runs what a process is for; answers its exit code. What it fails with goes to standard error, a line for each problem.
+ * Once `signal` has aborted, the process ends after `withinMs`, whatever hangs then.
+ */
+export async function runProcess(
+  run: () => Promise<void>,
+  { signal, withinMs }: { signal: AbortSignal; withinMs: number },
+): Promise<0 | 1> {
+  void aborted(signal).then(() => setTimeout(() => process.exit(0), withinMs).unref())
+  try {
+    await run()
+    return 0
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    return 1
+  }
+}

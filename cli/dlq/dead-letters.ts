@@ -28,11 +28,15 @@ export interface Wanted {
 
 const suffix = '.dlq'
 
+export function isDlqTopic(topic: string): boolean {
+  return topic.endsWith(suffix)
+}
+
 /** Every dead-letter topic, by name. */
 export async function deadLetters(eventLog: EventLog, signal: AbortSignal): Promise<DeadLetters[]> {
   const names = (await eventLog.topics()).map(({ topic }) => topic)
   const found: DeadLetters[] = []
-  for (const topic of names.filter((name) => name.endsWith(suffix)).toSorted()) {
+  for (const topic of names.filter(isDlqTopic).toSorted()) {
     const letters = { topic, group: groupOf(topic, names), count: 0 }
     let [oldestMs, newestMs] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
     for (const { partition, from, to } of (await eventLog.kept(topic)) ?? []) {
@@ -59,7 +63,7 @@ export async function readDeadLetters(
   { wanted, signal }: { wanted: Wanted; signal: AbortSignal },
 ): Promise<DeadLetter[] | null> {
   const kept = await eventLog.kept(topic)
-  if (kept === null || !topic.endsWith(suffix)) return null
+  if (kept === null || !isDlqTopic(topic)) return null
   const letters: DeadLetter[] = []
   for (const range of kept) {
     if (wanted.partition !== null && range.partition !== wanted.partition) continue
@@ -98,7 +102,7 @@ function textOf(value: Uint8Array): string | undefined {
 }
 
 /** `<topic>.<group>.dlq`, where both may have dots: the longest topic that there is. */
-function groupOf(name: string, names: readonly string[]): string {
+export function groupOf(name: string, names: readonly string[]): string {
   const bases = names.filter((base) => name.startsWith(`${base}.`))
   const base = bases.toSorted((a, b) => b.length - a.length)[0] ?? name.split('.')[0] ?? ''
   return name.slice(base.length + 1, -suffix.length)

@@ -10,13 +10,13 @@ How far each group is in each partition: what it has committed, where the log en
   --json   print one array
   --help
 
-Reads the folder of DATA_DIR (default .sluice), also while Sluice runs. Exit code: 0 done, 1 failed, 2 usage.
+Asks KAFKA_BROKERS, else reads the folder of DATA_DIR (default .sluice), also while Sluice runs. Exit code: 0 done, 1 failed, 2 usage.
 `
 
 export interface LagInput {
   args: string[]
   /** Opened only when it is needed. */
-  open(): OpenLog
+  open(): OpenLog | Promise<OpenLog>
   terminal: Terminal
   now(): number
   signal: AbortSignal
@@ -30,7 +30,7 @@ export function lagCommand({ args, open, terminal, now, signal }: LagInput): Pro
       terminal.out(usage)
       return
     }
-    await using log = open()
+    await using log = await open()
     const lags = await groupLags(log.eventLog, now(), signal)
     if (isJson) terminal.out(`${JSON.stringify(lags)}\n`)
     else if (lags.length === 0) terminal.out('No group has committed anything.\n')

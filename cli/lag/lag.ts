@@ -1,3 +1,4 @@
+import { isResumeMark } from '#consumers/resume.ts'
 import type { EventLog, Kept, Position } from '#eventlog/event-log.ts'
 
 export interface GroupLag {
@@ -13,6 +14,9 @@ export interface GroupLag {
   lagSeconds: number
 }
 
+// Records of so many partitions are looked at together.
+const atATime = 8
+
 /** How far every group that ever committed is, by group, topic and partition. */
 export async function groupLags(
   eventLog: EventLog,
@@ -23,28 +27,29 @@ export async function groupLags(
   for (const { topic } of await eventLog.topics()) {
     for (const range of (await eventLog.kept(topic)) ?? []) kept.set(nameOf(range), range)
   }
-  const lags: GroupLag[] = []
-  for (const group of (await eventLog.groups()).toSorted()) {
+  const groups = (await eventLog.groups()).filter((group) => !isResumeMark(group)).toSorted()
+  const positions: (Position & { group: string; end: number })[] = []
+  for (const group of groups) {
     for (const position of await eventLog.committed(group)) {
       const range = kept.get(nameOf(position))
-      if (range === undefined) continue
-      const { topic, partition, offset: committed } = position
-      const lag = Math.max(0, range.to - committed)
-      const waitingMs = lag === 0 ? 0 : await ageOf(eventLog, position, { nowMs, signal })
-      lags.push({
-        group,
-        topic,
-        partition,
-        committed,
-        end: range.to,
-        lag,
-        lagSeconds: waitingMs / 1_000,
-      })
+      if (range !== undefined) positions.push({ ...position, group, end: range.to })
     }
+  }
+  const lags: GroupLag[] = []
+  for (let at = 0; at < positions.length; at += atATime) {
+    const some = positions.slice(at, at + atATime)
+    lags.push(...(await Promise.all(some.map((position) => lagOf(position)))))
   }
   return lags.sort(
     (a, b) => compare(a.group, b.group) || compare(a.topic, b.topic) || a.partition - b.partition,
   )
+
+  async function lagOf(position: Position & { group: string; end: number }): Promise<GroupLag> {
+    const { group, topic, partition, offset: committed, end } = position
+    const lag = Math.max(0, end - committed)
+    const waitingMs = lag === 0 ? 0 : await ageOf(eventLog, position, { nowMs, signal })
+    return { group, topic, partition, committed, end, lag, lagSeconds: waitingMs / 1_000 }
+  }
 }
 
 async function ageOf(

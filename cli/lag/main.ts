@@ -2,13 +2,28 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { sqliteLog } from '#eventlog/sqlite/sqlite-log.ts'
 import { openStore } from '#eventlog/sqlite/store.ts'
+import { quietLog } from '#runtime/log.ts'
 import { untilSignal } from '#runtime/shutdown.ts'
 import type { OpenLog } from '../command.ts'
+import { processTerminal } from '../terminal.ts'
 import { lagCommand } from './command.ts'
 
-const dataDir = process.env['DATA_DIR'] || '.sluice'
+const { env } = process
+const dataDir = env['DATA_DIR'] || '.sluice'
 
-function open(): OpenLog {
+function open(): OpenLog | Promise<OpenLog> {
+  return env['KAFKA_BROKERS'] ? openKafka() : openFolder()
+}
+
+// Loaded when it is wanted, for a folder needs nothing of it.
+async function openKafka(): Promise<OpenLog> {
+  const { kafkaConfig } = await import('#eventlog/kafka/config.ts')
+  const { kafkaLog } = await import('#eventlog/kafka/kafka-log.ts')
+  const eventLog = kafkaLog({ ...kafkaConfig(env), log: quietLog })
+  return { eventLog, [Symbol.asyncDispose]: () => eventLog[Symbol.asyncDispose]() }
+}
+
+function openFolder(): OpenLog {
   if (!existsSync(join(dataDir, 'sluice.sqlite')))
     throw new Error(`there is no Sluice in ${dataDir}`)
   const store = openStore({ dataDir, isOwner: false })
@@ -27,10 +42,5 @@ process.exitCode = await lagCommand({
   open,
   now: Date.now,
   signal: untilSignal(),
-  terminal: {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
-    isTty: process.stdout.isTTY === true,
-    isErrTty: process.stderr.isTTY === true,
-  },
+  terminal: processTerminal(),
 })

@@ -7,6 +7,8 @@ import { Timeline } from './timeline.ts'
 export interface CommandInput {
   args: string[]
   token: string | null
+  /** The server that is asked when the command line names none. */
+  urlDefault: string
   /** Where relative paths begin. */
   folder: string
   terminal: Terminal
@@ -15,9 +17,9 @@ export interface CommandInput {
 
 /** `bun run replay …`. Never rejects. */
 export async function replayCommand(input: CommandInput): Promise<ExitCode> {
-  const { args, terminal } = input
+  const { args, terminal, urlDefault } = input
   try {
-    const options = replayOptions(args)
+    const options = replayOptions(args, urlDefault)
     if (options === null) {
       terminal.out(usage)
       return 0

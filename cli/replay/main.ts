@@ -1,15 +1,13 @@
 import { untilSignal } from '#runtime/shutdown.ts'
+import { processTerminal } from '../terminal.ts'
 import { replayCommand } from './command.ts'
 
 process.exitCode = await replayCommand({
   args: process.argv.slice(2),
+  // Of the real mode it is a process of its own that replays.
+  urlDefault: `http://127.0.0.1:${process.env['KAFKA_BROKERS'] ? 8_090 : 8_080}`,
   token: process.env['SLUICE_TOKEN'] || null,
   folder: process.cwd(),
   signal: untilSignal(),
-  terminal: {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
-    isTty: process.stdout.isTTY === true,
-    isErrTty: process.stderr.isTTY === true,
-  },
+  terminal: processTerminal(),
 })

@@ -16,7 +16,7 @@ Gives again what the event log has, from a server that runs. Draws a timeline on
   --to <file.ts>        hand each event, in order, to the file's default export (event, { cursor })
   --to-webhook <url>    POST each event, in order, with an Idempotency-Key
   --json                print the answer as one JSON value
-  --url <url>           of the server; default http://127.0.0.1:8080
+  --url <url>           of the server; default http://127.0.0.1:8080, with KAFKA_BROKERS set (consumer:replay) :8090
   --help
 
 The token comes from SLUICE_TOKEN. Exit code: 0 done, 1 failed, 2 usage.
@@ -35,8 +35,8 @@ export interface ReplayOptions {
 // Both bounds and files are told by --to; no time and no offset looks like this.
 const filePath = /^(\.{0,2}\/|file:)|\.[mc]?[jt]s$/
 
-/** The command line as a call; null: help is wanted. Throws `UsageError`. */
-export function replayOptions(args: string[]): ReplayOptions | null {
+/** The command line as a call, by default to `urlDefault`; null: help is wanted. Throws `UsageError`. */
+export function replayOptions(args: string[], urlDefault: string): ReplayOptions | null {
   const { values, positionals } = parsed(args)
   if (values.help === true) return null
   const tos = (values.to ?? []).map((to) => ({ to, isFile: filePath.test(to) }))
@@ -70,7 +70,7 @@ export function replayOptions(args: string[]): ReplayOptions | null {
   const search = query.size === 0 ? '' : `?${query}`
   return {
     path: `${pathOf(positionals)}${search}`,
-    url: webUrl(values.url ?? 'http://127.0.0.1:8080', '--url'),
+    url: webUrl(values.url ?? urlDefault, '--url'),
     cursor: values.cursor ?? null,
     isJson: values.json === true,
     handlerPath: files[0] ?? null,

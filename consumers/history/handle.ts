@@ -70,9 +70,17 @@ function sessionOf(event: EventOf<'CHAT_MESSAGE'>, at: string): NewSession {
 }
 
 function messageOf(event: EventOf<'CHAT_MESSAGE'>): NewMessage {
-  const { content = null, parts, metadata, parentMessageId, model, finishReason, usage } = event
+  const {
+    content = null,
+    parts,
+    metadata,
+    parentMessageId,
+    model,
+    finishReason,
+    usage,
+    error,
+  } = event
   const isAnswer = event.role === 'assistant'
-  const error = errorOf(event['error'])
   return {
     messageId: event.messageId,
     conversationId: event.conversationId,
@@ -93,19 +101,14 @@ function messageOf(event: EventOf<'CHAT_MESSAGE'>): NewMessage {
     ...(event.totalChunks !== undefined && { chunks: event.totalChunks }),
     ...(finishReason !== undefined && { finishReason }),
     ...(usage !== undefined && { usage: usage as Record<string, number> }),
-    ...(error !== null && { error }),
+    ...(error !== undefined && { error: failureOf(error) }),
     ...(isAnswer && content !== null && { sha256: sha256(content) }),
     ...(isAnswer && { finishedAt: iso(timeOfEvent(event)) }),
   }
 }
 
-/** As `done` told it; an event need not have it. */
-function errorOf(value: unknown): NonNullable<NewMessage['error']> | null {
-  if (typeof value !== 'object' || value === null) return null
-  const { code, errorType, message } = value as Record<string, unknown>
-  const isWhole =
-    typeof code === 'string' && typeof errorType === 'string' && typeof message === 'string'
-  return isWhole ? { code, errorType, message } : null
+function failureOf({ code, errorType, message }: NonNullable<EventOf<'CHAT_MESSAGE'>['error']>) {
+  return { code, errorType, message }
 }
 
 function erasureOf(event: EventOf<'HISTORY_ERASED'>): SessionErasure {

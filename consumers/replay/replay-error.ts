@@ -1,5 +1,7 @@
 const status = {
   invalid_request: 400,
+  not_authenticated: 401,
+  forbidden: 403,
   not_found: 404,
   gone: 410,
   unavailable: 503,

@@ -1,16 +1,19 @@
 const pollMs = 50
+/** Between two changes that another connection has made: while it stores something all the time, each reading is to find more of it. */
+const restMs = 200
 
 /**
- * Wakes who waits for the log: at once for what this connection stored, within `pollMs` for what another stored. The
- * timer runs only while somebody waits.
+ * Wakes who waits for the log: at once for what this connection stored, soon for what another stored. The timer runs only
+ * while somebody waits.
  */
 export class Changes implements Disposable {
-  readonly #look: () => void
+  readonly #look: () => boolean
   readonly #waiting = new Set<() => void>()
-  #timer: ReturnType<typeof setInterval> | null = null
+  #timer: NodeJS.Timeout | null = null
+  #foundAtMs = Number.NEGATIVE_INFINITY
 
-  /** `look` looks for what others stored, and tells it by `notify`. */
-  constructor(look: () => void) {
+  /** `look` answers whether others have stored something since it last did. */
+  constructor(look: () => boolean) {
     this.#look = look
   }
 
@@ -33,7 +36,7 @@ export class Changes implements Disposable {
     if (signals.some((signal) => signal.aborted)) return Promise.resolve()
     for (const signal of signals) signal.addEventListener('abort', wake)
     this.#waiting.add(wake)
-    this.#timer ??= setInterval(this.#look, pollMs)
+    this.#arm()
     return promise
   }
 
@@ -41,8 +44,24 @@ export class Changes implements Disposable {
     this.notify()
   }
 
+  #arm(): void {
+    const waitMs = Math.max(pollMs, this.#foundAtMs + restMs - performance.now())
+    this.#timer ??= setTimeout(() => this.#tick(), waitMs)
+  }
+
+  #tick(): void {
+    this.#timer = null
+    try {
+      if (!this.#look()) return
+      this.#foundAtMs = performance.now()
+      this.notify()
+    } finally {
+      if (this.#waiting.size > 0) this.#arm()
+    }
+  }
+
   #stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer)
+    if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
   }
 }

@@ -106,7 +106,7 @@ export class Member implements Membership {
       this.check()
       this.#store.refresh()
       this.#group.look()
-      const batches = this.#read(max)
+      const batches = this.#store.glimpse(() => this.#read(max))
       if (batches.length > 0) return batches
       await this.#store.changes.wait([signal, this.#over.signal])
     }
@@ -172,7 +172,6 @@ export class Member implements Membership {
       const owned = all[(at + this.#turn) % all.length]
       if (owned === undefined || owned.isPaused || owned.position === null) continue
       const { place, position } = owned
-      if (records.end(place.slot) <= position) continue
       const page = records.page(place, { from: position, to: Number.POSITIVE_INFINITY }, max)
       const last = page.at(-1)
       if (last === undefined) continue

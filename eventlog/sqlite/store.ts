@@ -40,6 +40,11 @@ export interface Store extends Disposable {
    * inside `work` joins it. Undone whole when `work` throws.
    */
   transact<T>(work: () => T): T
+  /**
+   * Runs `work`, which must be synchronous and only read, on one state of the file. While others write, a read by itself
+   * costs many times its part of a shared one, for each finds the cache void.
+   */
+  glimpse<T>(work: () => T): T
   /** Idempotent; never changes the partitions of one that exists. */
   makeTopic(name: string, partitions: number): void
   /** Looks for what other connections have stored. Readers call it; nobody else needs to. */
@@ -99,11 +104,13 @@ class SqliteStore implements Store {
   readonly groups = new Map<string, Group>()
   readonly #lock: Disposable | null
   readonly #begin
+  readonly #beginRead
   readonly #commit
   readonly #rollback
   readonly #walSize
   readonly #version
   #seenVersion = -1
+  #toldVersion = -1
   #walPages = 0
   #isInside = false
   #hasAppended = false
@@ -112,13 +119,14 @@ class SqliteStore implements Store {
     this.db = db
     this.#lock = lock
     this.#begin = db.prepare('BEGIN IMMEDIATE')
+    this.#beginRead = db.prepare('BEGIN')
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
     this.#walSize = db.prepare('PRAGMA wal_checkpoint(NOOP)')
     this.#version = db.prepare('PRAGMA data_version')
     this.topicTable = new TopicTable(db)
     this.records = new RecordTable(db, this.topicTable)
-    this.changes = new Changes(() => this.refresh())
+    this.changes = new Changes(() => this.#look())
     if (this.topicTable.all().length === 0) {
       this.transact(() => {
         for (const topic of Object.values(topics)) this.topicTable.make(topic, partitionsDefault)
@@ -156,6 +164,17 @@ class SqliteStore implements Store {
     return result
   }
 
+  glimpse<T>(work: () => T): T {
+    if (this.db.inTransaction) return work()
+    this.#beginRead.run()
+    try {
+      return work()
+    } finally {
+      // A read that failed may have ended it.
+      if (this.db.inTransaction) this.#commit.run()
+    }
+  }
+
   makeTopic(name: string, partitions: number): void {
     this.transact(() => {
       this.topicTable.make(name, partitions)
@@ -169,7 +188,14 @@ class SqliteStore implements Store {
     this.#seenVersion = version
     this.records.forget()
     this.topicTable.load()
-    this.changes.notify()
+  }
+
+  // Not as part of `refresh`: each reader that looks would wake all others, and they it, for as long as somebody writes.
+  #look(): boolean {
+    this.refresh()
+    if (this.#toldVersion === this.#seenVersion) return false
+    this.#toldVersion = this.#seenVersion
+    return true
   }
 
   checkpoint(): void {

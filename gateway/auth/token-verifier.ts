@@ -1,160 +1,25 @@
-import {
-  createRemoteJWKSet,
-  errors,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  type JWTVerifyOptions,
-  jwtVerify,
-} from 'jose'
+import { jwtVerifier, leewayMs, TokenRefused } from '#runtime/jwt.ts'
 import type { Who } from '../chat/asks.ts'
 import { ContractError } from '../chat/errors.ts'
 import type { AuthConfig } from './auth.ts'
 
-/** A token's `exp`, `nbf` may be off by so much. */
-export const leewayMs = 30_000
-
-const asymmetric = ['RS256', 'ES256', 'EdDSA']
-const tokenLengthMax = 8_192
-// A key that the set no longer has is believed this long; a storm of reconnects verifies each token once.
-const believedMs = 60_000
-const believedTokensMax = 20_000
-// How often a token with an unknown key may fetch the set again: a rotation is seen after at most a second.
-const rotationMs = 1_000
-
-interface Believed {
-  who: Who
-  untilMs: number
-}
+export { leewayMs }
 
 /** Answers whose token it is. Refusals are `ContractError`s: `not_authenticated`, `unavailable` (no key set). */
 export type VerifyToken = (token: string) => Promise<Who>
 
+const keysRetryMs = 2_000
+
 export function tokenVerifier(config: Omit<AuthConfig, 'mode'>, now: () => number): VerifyToken {
-  const keyOf = keys(config)
-  const options: JWTVerifyOptions = {
-    algorithms: [...(config.secret ? ['HS256'] : []), ...(config.jwksUrl ? asymmetric : [])],
-    clockTolerance: leewayMs / 1_000,
-    requiredClaims: ['sub', 'exp'],
-    ...(config.issuer !== null && { issuer: config.issuer }),
-    ...(config.audience !== null && { audience: config.audience }),
-  }
-  const believed = new Map<string, Believed>()
+  const verify = jwtVerifier(config, now)
   return async (token) => {
-    if (token.length > tokenLengthMax) {
-      throw new ContractError('not_authenticated', `The token is longer than ${tokenLengthMax}.`)
-    }
-    const atMs = now()
-    const hash = new Bun.CryptoHasher('sha256').update(token).digest('base64')
-    const known = believed.get(hash)
-    if (known !== undefined && known.untilMs > atMs) return known.who
-    const who = whoOf(await payloadOf(token, keyOf, { ...options, currentDate: new Date(atMs) }))
-    believed.delete(hash)
-    if (believed.size >= believedTokensMax) {
-      for (const oldest of believed.keys()) {
-        believed.delete(oldest)
-        break
-      }
-    }
-    const endMs = (who.expiresAtMs ?? atMs) + leewayMs
-    believed.set(hash, { who, untilMs: Math.min(endMs, atMs + believedMs) })
-    return who
-  }
-}
-
-/** The key by the algorithm: a public key can never be taken for a secret. */
-function keys(config: Omit<AuthConfig, 'mode'>): JWTVerifyGetKey {
-  const secret = config.secret === null ? null : new TextEncoder().encode(config.secret)
-  const keySet =
-    config.jwksUrl === null
-      ? null
-      : createRemoteJWKSet(new URL(config.jwksUrl), { cooldownDuration: rotationMs })
-  return async (header, jws) => {
-    if (header.alg === 'HS256' && secret !== null) return secret
-    if (header.alg === 'HS256' || keySet === null) throw new errors.JWKSNoMatchingKey()
     try {
-      return await keySet(header, jws)
-    } catch (cause) {
-      if (
-        cause instanceof errors.JWKSNoMatchingKey ||
-        cause instanceof errors.JWKSMultipleMatchingKeys ||
-        cause instanceof errors.JOSENotSupported
-      ) {
-        throw cause
-      }
-      throw new ContractError(
-        'unavailable',
-        'The keys that tokens are signed with cannot be had at the moment.',
-        { retryAfterMs: 2_000 },
-        { cause },
-      )
-    }
-  }
-}
-
-async function payloadOf(
-  token: string,
-  keyOf: JWTVerifyGetKey,
-  options: JWTVerifyOptions,
-): Promise<JWTPayload> {
-  try {
-    return (await jwtVerify(token, keyOf, options)).payload
-  } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw refusalOf(error)
-    return await payloadByAny(token, error, options)
-  }
-}
-
-/** A token without `kid` in a set of several keys: any of them may have signed it. */
-async function payloadByAny(
-  token: string,
-  candidates: errors.JWKSMultipleMatchingKeys,
-  options: JWTVerifyOptions,
-): Promise<JWTPayload> {
-  for await (const key of candidates) {
-    try {
-      return (await jwtVerify(token, key, options)).payload
+      return await verify(token)
     } catch (error) {
-      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw refusalOf(error)
+      if (!(error instanceof TokenRefused)) throw error
+      const { code, message, cause } = error
+      const details = code === 'unavailable' ? { retryAfterMs: keysRetryMs } : {}
+      throw new ContractError(code, message, details, { cause })
     }
   }
-  throw refusalOf(new errors.JWSSignatureVerificationFailed())
-}
-
-function refusalOf(error: unknown): ContractError {
-  if (error instanceof ContractError) return error
-  const refuse = (message: string) =>
-    new ContractError('not_authenticated', message, {}, { cause: error })
-  if (error instanceof errors.JWTExpired) return refuse('The token has expired.')
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    return refuse(`The token's ${error.claim} is missing or does not fit.`)
-  }
-  if (error instanceof errors.JOSEAlgNotAllowed) {
-    return refuse('The algorithm of the token is not accepted.')
-  }
-  return refuse('The token is not valid.')
-}
-
-function whoOf(payload: JWTPayload): Who {
-  const { sub, exp, roles, tid } = payload
-  return {
-    userId: claim('sub', sub),
-    tenantId: claim('tid', tid ?? 'default'),
-    roles: Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : [],
-    expiresAtMs: (exp ?? 0) * 1_000,
-  }
-}
-
-// What becomes a part of keys, rows and headers.
-function claim(name: string, value: unknown): string {
-  const isFit =
-    typeof value === 'string' &&
-    value.length >= 1 &&
-    value.length <= 256 &&
-    value.isWellFormed() &&
-    !/\p{Cc}/u.test(value)
-  if (isFit) return value
-  throw new ContractError(
-    'not_authenticated',
-    `The token's ${name} must be a text of 1 to 256 characters without control characters.`,
-  )
 }

@@ -78,7 +78,7 @@ class NodeAsks implements Asks, AsyncDisposable {
     this.#now = now
     this.#timing = { ...timingDefault, ...deps.timing }
     const { leaseMs, renewMs, sweepMs, outageMs } = this.#timing
-    this.#writer = new Writer({ generations, log, outageMs })
+    this.#writer = new Writer({ generations, log, outageMs, now })
     this.#abandonment = new Abandonment(config.chat)
     this.#endAnswer = endPath({ ...config.chat, generations, nodeId, leaseMs, now })
     this.#watchingOver = watchOver({

@@ -5,6 +5,9 @@ export const chunkBytesMax = 16 * 1024
 
 const replacement = '\u{FFFD}'
 
+/** Of a text that is looked through by hand. */
+const plainLengthMax = 64
+
 /** Lone surrogates and U+0000 become U+FFFD; nothing else changes. */
 export function wellFormed(text: string): string {
   const formed = text.isWellFormed() ? text : text.toWellFormed()
@@ -65,6 +68,10 @@ export function deltaSplitter(emit: (chunk: Chunk) => void): DeltaSplitter {
     end,
     delta(kind, text) {
       if (text === '') return
+      if (held === '' && isPlain(text)) {
+        piece(kind, text, text.length)
+        return
+      }
       if (held !== '' && heldKind !== kind) end()
       let whole = held + text
       held = ''
@@ -80,6 +87,16 @@ export function deltaSplitter(emit: (chunk: Chunk) => void): DeltaSplitter {
       else for (const cut of cuts(formed)) piece(kind, cut.text, cut.bytes)
     },
   }
+}
+
+/** A token is a few letters, each a byte: to look at them costs a fraction of the general way. */
+function isPlain(text: string): boolean {
+  if (text.length > plainLengthMax) return false
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at)
+    if (unit === 0 || unit > 0x7f) return false
+  }
+  return true
 }
 
 function isHighSurrogate(unit: number): boolean {

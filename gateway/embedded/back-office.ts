@@ -6,6 +6,7 @@ import { systemClock } from '#consumers/clock.ts'
 import { historyConsumer } from '#consumers/history/handle.ts'
 import { type ReplayApp, replayApp } from '#consumers/replay/app.ts'
 import type { Replayer } from '#consumers/replay/open-replay.ts'
+import { heedResume, markedResume } from '#consumers/resume.ts'
 import { type ConsumerHealth, type RunningConsumer, runConsumer } from '#consumers/run.ts'
 import { embeddedTransactions, Transactions } from '#consumers/transactions.ts'
 import { migrate } from '#db/migrate.ts'
@@ -82,6 +83,10 @@ async function run(config: BackOfficeConfig, log: Log): Promise<void> {
   const consumers = definitions.map((definition) =>
     runConsumer(definition, { eventLog, database, transactions, logger: log, signal }),
   )
+  for (const consumer of consumers) {
+    const askedAt = () => markedResume(eventLog, consumer.group)
+    void heedResume(consumer, { askedAt, log, signal })
+  }
   const { nodeId } = config
   const authorize = (request: Request) => whoOf(request, config.secret)
   const server = serve(replayApp({ eventLog, database, authorize, log, nodeId }), config.socketPath)

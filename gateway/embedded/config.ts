@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { PartitionBy } from '#db/partitions.ts'
 import { ConfigError, duration, type Env, parseEnv } from '#runtime/env.ts'
+import { telemetryConfig } from '#runtime/telemetry.ts'
 import { type GatewayConfig, gatewayConfig } from '../config.ts'
 
 export interface EmbeddedConfig {
@@ -18,7 +19,7 @@ export const EmbeddedEnv = z.object({
     .optional(),
 })
 
-/** Throws a `ConfigError` with every problem of both. */
+/** Throws a `ConfigError` with every problem of the environment, telemetry's included. */
 export function embeddedConfig(env: Env, hostName: string): EmbeddedConfig {
   const problems: string[] = []
   const collect = <T>(parse: () => T): T | null => {
@@ -32,6 +33,7 @@ export function embeddedConfig(env: Env, hostName: string): EmbeddedConfig {
   }
   const gateway = collect(() => gatewayConfig(env, hostName))
   const own = collect(() => parseEnv(EmbeddedEnv, env))
+  collect(() => telemetryConfig(env))
   if (gateway?.servers) {
     problems.push(
       'KAFKA_BROKERS, REDIS_URL, DATABASE_URL: must be unset, for this version runs on embedded parts only',

@@ -79,6 +79,11 @@ export type Live =
   | { type: 'claimed'; messageId: string; intent: Intent }
   | { type: 'moved' }
 
+export interface WatchOptions {
+  /** All that the listener has use for; it may hear the rest nonetheless. */
+  only?: Live['type']
+}
+
 export interface Begin {
   session: SessionRef
   /** `ask`: answers `absent` for a session that hot state doesn't know while Postgres may. `create`: makes it. */
@@ -314,7 +319,7 @@ export interface Generations extends AsyncDisposable {
   snapshot(sessionId: string): Promise<Snapshot | null>
   find(messageId: string): Promise<Generation | null>
   /** Resolves once subscribed: every step stored after that is heard. One per session and node is enough. */
-  watch(sessionId: string, listener: (live: Live) => void): Promise<Watch>
+  watch(sessionId: string, listener: (live: Live) => void, options?: WatchOptions): Promise<Watch>
   /** Records events of no step, best effort, in order. Batched; never throws to the caller. */
   tell(events: FreeEvent[]): void
   health(): Promise<{ state: 'up' | 'down'; reason?: string; full?: boolean }>

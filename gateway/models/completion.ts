@@ -126,11 +126,12 @@ function parsed(data: string): CompletionChunk {
   let value: unknown
   try {
     value = JSON.parse(data)
-  } catch (cause) {
-    throw new ModelError('upstream', `not JSON: ${data.slice(0, 200)}`, { cause })
+  } catch {
+    // Neither the data nor the parser's words about it are for a log: they may hold what was said.
+    throw new ModelError('upstream', `not JSON: ${data.length} characters`)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new ModelError('upstream', `not an object: ${data.slice(0, 200)}`)
+    throw new ModelError('upstream', `not an object but ${data.length} characters of other JSON`)
   }
   return value
 }

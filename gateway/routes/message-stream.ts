@@ -8,7 +8,7 @@ import { answerFrames, doneSeqOf } from '../chat/viewers/answer-frames.ts'
 import { AnswerViewer } from '../chat/viewers/answer-viewer.ts'
 import type { Viewers } from '../chat/viewers/viewers.ts'
 import type { Generation, SessionRef, StoredMessage } from '../generations/generations.ts'
-import type { Limits, Slot } from '../limits/limits.ts'
+import type { Limits } from '../limits/limits.ts'
 import { isToldInStream, lastEventIdOf } from './sse-chat.ts'
 import { parseCursor } from './stream/cursor.ts'
 import { draining, EventStream, refusedStream } from './stream/event-stream.ts'
@@ -25,14 +25,17 @@ const archivedPlace = { epoch: 0, startedSeq: 0 }
 
 /**
  * `GET /api/messages/:messageId/stream`: one answer from chunk 0, or after `Last-Event-ID`, to its `done`; 204 for who
- * has seen that. Rejects with `not_found`, `forbidden`, `gone`.
+ * has seen that. Rejects with `not_found`, `forbidden`, `gone`,
+ * and with what `enter` does, but for overload.
  */
 export function messageStream(
   deps: MessageStreamDeps,
-): (request: Request, who: Who, messageId: string) => Promise<Response> {
+): (request: Request, enter: () => Promise<Who>, messageId: string) => Promise<Response> {
   const { viewers, archive, limits } = deps
-  return async (request, who, messageId) => {
+  return async (request, enter, messageId) => {
     if (viewers.isDraining) return refusedStream(viewers, draining())
+    const who = await orOverload(enter)
+    if (isToldInStream(who)) return refusedStream(viewers, who)
     if (!isUuid(messageId)) throw notFound()
     const cursorText = lastEventIdOf(request, new URL(request.url))
     const generation = await reached(() => viewers.generations.find(messageId))
@@ -42,16 +45,21 @@ export function messageStream(
     }
     const afterSeq = await placeOf(viewers, generation, cursorText)
     if (afterSeq === null) return new Response(null, { status: 204 })
-    let slot: Slot
-    try {
-      slot = await limits.connect(who)
-    } catch (error) {
-      if (isToldInStream(error)) return refusedStream(viewers, error)
-      throw error
-    }
+    const slot = await orOverload(() => limits.connect(who))
+    if (isToldInStream(slot)) return refusedStream(viewers, slot)
     const stream = new EventStream({ viewers, who, slot, connection: 0 })
     const wanted = { generation, afterSeq, hasStarted: false, isCounted: true }
     return answerResponse(viewers, stream, wanted)
+  }
+}
+
+/** What is told in the stream, for a status would stop an `EventSource`, is returned; all else is thrown. */
+async function orOverload<T>(run: () => Promise<T>): Promise<T | ContractError> {
+  try {
+    return await run()
+  } catch (error) {
+    if (isToldInStream(error)) return error
+    throw error
   }
 }
 

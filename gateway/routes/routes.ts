@@ -38,7 +38,7 @@ export interface RoutesDeps {
   /** The frames of an accepted question's answer, from chunk 0. */
   streamAnswer(request: Request, who: Who, accepted: Accepted): Promise<Response>
   /** The frames of one answer, or 204 when the client has seen its end. */
-  streamMessage(request: Request, who: Who, messageId: string): Promise<Response>
+  streamMessage(request: Request, enter: () => Promise<Who>, messageId: string): Promise<Response>
   maxContentBytes: number
   /** `EVENT_CONTENT` is `full`. */
   isTextKept: boolean
@@ -65,8 +65,8 @@ export function createRoutes(options: RoutesDeps): Routes {
       GET: ({ request, param }) => message(request, param('messageId')),
     },
     '/api/messages/:messageId/stream': {
-      GET: async ({ request, param }) =>
-        deps.streamMessage(request, await deps.entry.enter(request), param('messageId')),
+      GET: ({ request, param }) =>
+        deps.streamMessage(request, () => deps.entry.enter(request), param('messageId')),
     },
     '/api/history/:sessionId': {
       GET: ({ request, param }) => history(request, param('sessionId')),

@@ -33,12 +33,12 @@ export function sseChat(
       return new Response(null, { status: 405, headers: { allow: 'GET' } })
     if (viewers.isDraining) return refusedStream(viewers, draining())
     const url = new URL(request.url)
-    const who = await auth.identify(credentialsOf(request, url))
-    const named = url.searchParams.get('sessionId')
-    const sessionId = named === null ? uuidv7(viewers.now()) : sessionIdOf(named)
-    const cursorText = lastEventIdOf(request, url)
     let slot: Slot | null = null
     try {
+      const who = await auth.identify(credentialsOf(request, url))
+      const named = url.searchParams.get('sessionId')
+      const sessionId = named === null ? uuidv7(viewers.now()) : sessionIdOf(named)
+      const cursorText = lastEventIdOf(request, url)
       slot = await limits.connect(who)
       const opened = await viewers.sessions.open(who, sessionId, { isNew: named === null })
       const connection = viewers.nextConnection()

@@ -1,5 +1,6 @@
 import type { EventLog } from '#eventlog/event-log.ts'
 import { partitionOf } from '#events/murmur2.ts'
+import { newMessageId } from '#gateway/chat/message-id.ts'
 import { openEvent } from '#gateway/chat/open-event.ts'
 import type {
   Append,
@@ -57,7 +58,7 @@ export function userMessage(session: SessionRef, content = 'Why?'): StoredMessag
 
 export function beginStep(session: SessionRef, more: Partial<Begin> = {}): Begin {
   const question = more.question ?? userMessage(session)
-  const messageId = uuidv7(Date.now())
+  const messageId = newMessageId(session.sessionId, Date.now())
   return {
     session,
     ifAbsent: 'create',

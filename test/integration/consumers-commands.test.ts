@@ -103,7 +103,7 @@ describe('bun run dlq', () => {
   test.each([
     [[], 2, 'what to do'],
     [['show'], 2, 'what to do'],
-    [['redrive', topic, '--all'], 2, ''],
+    [['redrive', topic], 2, 'either --all, or --partition and --offset'],
     [['show', topic, '--offset', '1'], 2, '--offset wants --partition'],
     [['show', topic, '--limit', '0'], 2, '--limit must be'],
     [['show', 'stream-events'], 1, 'there is no dead-letter topic'],

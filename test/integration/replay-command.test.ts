@@ -52,7 +52,8 @@ async function run(
   let [out, err] = ['', '']
   const { isTty = false, token = 'good', folder = '/' } = options
   const code = await replayCommand({
-    args: [...args, '--url', url],
+    args,
+    urlDefault: url,
     token,
     folder,
     signal: new AbortController().signal,

@@ -184,6 +184,22 @@ test('nobody’s answer is 404, another’s 403, an erased one 410', async () =>
   expect((await gateway.call('GET', path)).status).toBe(410)
 })
 
+test('too many calls are told in the stream, which a status would end for good', async () => {
+  const model = new ScriptedModel()
+  await using gateway = testGateway({ model, env: { RATE_REQUESTS_PER_MINUTE: '2' } })
+  const messageId = await ask(gateway)
+  const first = watch(gateway, messageId)
+  await until(() => first.status === 200)
+  const second = watch(gateway, messageId)
+  await second.over()
+  expect({ status: second.status, types: second.types() }).toEqual({
+    status: 200,
+    types: ['error'],
+  })
+  expect(second.frames[0]).toMatchObject({ code: 'rate_limited', temporary: true })
+  expect(second.retries.at(-1)).toBeGreaterThanOrEqual(1_000)
+})
+
 describe('POST /api/chat with Accept: text/event-stream', () => {
   const chat = (gateway: TestGateway, body: object, key?: string) =>
     new SseClient(gateway.url, {

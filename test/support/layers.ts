@@ -27,6 +27,7 @@ const owners: readonly [name: string, files: readonly string[]][] = [
   ['openai', ['gateway/models/']],
   ['dompurify', ['gateway/web/']],
   ['marked', ['gateway/web/']],
+  ['nodemailer', ['consumers/notify/']],
 ]
 
 /** The one file of the gateway that may import consumers: it wires the embedded process. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { fileURLToPath } from 'node:url'
+import { NotifyEnv } from '#consumers/notify/config.ts'
 import { GatewayEnv } from '#gateway/config.ts'
 import { EmbeddedEnv, embeddedConfig } from '#gateway/embedded/config.ts'
 import { parseEnv } from '#runtime/env.ts'
@@ -14,7 +15,7 @@ const example = Object.fromEntries(
 )
 
 test('.env.example has every variable, and no other', () => {
-  const known = [GatewayEnv, EmbeddedEnv, TelemetryEnv].flatMap((schema) =>
+  const known = [GatewayEnv, EmbeddedEnv, NotifyEnv, TelemetryEnv].flatMap((schema) =>
     Object.keys(schema.shape),
   )
   expect(Object.keys(example).toSorted()).toEqual(known.toSorted())

@@ -44,8 +44,7 @@ describe('what a batch says of history', () => {
     const errorOf = (told: unknown) =>
       historyOf(consumed([{ ...answer, error: told }])).messages[0]?.error
     expect(errorOf(error)).toEqual(error)
-    expect(errorOf('timeout')).toBeUndefined()
-    expect(errorOf({ code: 7 })).toBeUndefined()
+    expect(errorOf({ ...error, upstream: 'more' })).toEqual(error)
     expect(errorOf(undefined)).toBeUndefined()
   })
 

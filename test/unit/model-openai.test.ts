@@ -197,14 +197,16 @@ describe('a fault', () => {
   test.each<[string, string, UpstreamScript]>([
     ['an error in the stream', 'upstream', (call) => call.event({ error: { message: 'busy' } })],
     ['an event of that name', 'upstream', (call) => call.raw('event: error\ndata: {"a":1}\n\n')],
-    ['bad JSON', 'upstream', (call) => call.raw('data: {"choices":[\n\n')],
-    ['JSON that is no object', 'upstream', (call) => call.raw('data: 7\n\n')],
+    ['bad JSON', 'upstream', (call) => call.raw('data: {"choices":["a secret\n\n')],
+    ['JSON that is no object', 'upstream', (call) => call.raw('data: ["a secret"]\n\n')],
     ['an end without finish_reason', 'upstream', (call) => call.end()],
     ['[DONE] without finish_reason', 'upstream', (call) => call.done()],
     ['a cut', 'connection', (call) => call.cut()],
   ])('by %s is told, and what was said stays said', async (_name, errorType, then) => {
     const { error, heard, calls } = await midway(then)
     expect(error).toMatchObject({ name: 'ModelError', errorType })
+    // It goes to the log, where nothing that was said belongs.
+    expect(Bun.inspect(error)).not.toContain('a secret')
     expect(heard.text).toBe('So far')
     expect(calls).toHaveLength(1)
   })

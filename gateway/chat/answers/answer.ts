@@ -1,7 +1,14 @@
 import { context } from '@opentelemetry/api'
 import type { Log } from '#runtime/log.ts'
 import type { ChatConfig } from '../../config.ts'
-import type { Finish, Generations, Outcome, Status, Watch } from '../../generations/generations.ts'
+import type {
+  Finish,
+  Generations,
+  Live,
+  Outcome,
+  Status,
+  Watch,
+} from '../../generations/generations.ts'
 import { type Model, ModelError } from '../../models/model.ts'
 import { type DeltaSplitter, deltaSplitter } from '../text.ts'
 import { type Ending, endStep } from './ending.ts'
@@ -176,9 +183,12 @@ export class Answer {
   async #listen(): Promise<void> {
     const { session, messageId } = this.job.begin
     try {
-      const watch = await this.#deps.generations.watch(session.sessionId, (live) => {
+      const hear = (live: Live) => {
         if (live.type === 'claimed' && live.messageId === messageId) this.deposed()
-      })
+      }
+      // Not the steps: they are its own.
+      const only = { only: 'claimed' } as const
+      const watch = await this.#deps.generations.watch(session.sessionId, hear, only)
       if (this.#isOver) watch.close()
       else this.#watch = watch
     } catch (error) {

@@ -78,12 +78,16 @@ export class Outgoing {
     return this.#isGone ? 'gone' : 'written'
   }
 
-  /** For the writer: what to send now; null when there is nothing. */
-  take(): Append | null {
+  /**
+   * For the writer: what to send now; null when there is nothing. `epochMs`: what the clock of chunks has to be moved by
+   * to be that of steps.
+   */
+  take(epochMs: number): Append | null {
     if (this.#isGone || this.#isLost) return null
     if (this.#step !== null) return this.#step
     const chunks = this.#unsent
-    const { transcript, session, messageId, token, now } = this.#options
+    const { transcript, session, messageId, token } = this.#options
+    const { sessionId } = session
     this.#unsent = []
     const next = transcript.next
     const runs: Run[] = []
@@ -95,8 +99,10 @@ export class Outgoing {
     if (first === undefined && this.#isTelling) this.#runs.close(runs)
     this.#isTelling = false
     if (first === undefined && runs.length === 0) return null
-    this.#step = { sessionId: session.sessionId, messageId, token, next, chunks, runs }
-    if (first !== undefined) this.#step.at = now() - (performance.now() - first.atMs)
+    this.#step =
+      first === undefined
+        ? { sessionId, messageId, token, next, chunks, runs }
+        : { sessionId, messageId, token, next, chunks, runs, at: epochMs + first.atMs }
     return this.#step
   }
 

@@ -8,11 +8,19 @@ const windowMaxMs = 100
 /** From this window on the node is under load, and what waits is merged. */
 const mergingFromMs = 40
 const tickMs = 4
+/**
+ * From one flush to the next: a call of hot state costs more than several chunks, so while answers are many it takes
+ * what a few turns of the event loop have brought.
+ */
+const paceMs = 2
 const adaptEveryMs = 100
 /** Above it latency grows by leaps. */
 const busyFrom = 0.85
-/** Of one call of hot state, so that no flush holds the event loop for long. */
-const stepsMax = 512
+/**
+ * Of one call of hot state: few enough that what belongs to an answer is still in the processor's cache when its frame
+ * goes out. After a stop of the loop larger ones would cost so much more a chunk that it never caught up.
+ */
+const stepsMax = 96
 const backoffMs = { min: 100, max: 2_000 }
 
 export interface WriterOptions {
@@ -20,12 +28,13 @@ export interface WriterOptions {
   log: Log
   /** How long hot state may be away before an answer is given up. */
   outageMs: number
+  now: () => number
   /** How busy this thread is, 0 to 1, at an instant of `performance.now()`; by default as measured. */
   load?: (nowMs: number) => number
 }
 
 /**
- * Writes the chunks of all answers of this node: one call of hot state per turn of the event loop, one at a time.
+ * Writes the chunks of all answers of this node: one call of hot state at a time, at a pace.
  * A chunk goes at once when the last write of its answer is older than the window; what comes inside waits for its
  * end. The window grows with the load of this thread and of hot state, so that what can't be written one by one is
  * merged. How long a flush takes from wish to end would be the wrong measure: a wide window makes flushes large, which
@@ -37,6 +46,7 @@ export class Writer implements Disposable {
   #waiting: Outgoing[] = []
   #isScheduled = false
   #isFlushing = false
+  #flushedAtMs = Number.NEGATIVE_INFINITY
   #isDisposed = false
   #tick: Timer | null = null
   #retry: Timer | null = null
@@ -104,15 +114,19 @@ export class Writer implements Disposable {
   #schedule(): void {
     if (this.#isScheduled || this.#isFlushing || this.#retry !== null || this.#isDisposed) return
     this.#isScheduled = true
-    setImmediate(() => {
+    const flush = () => {
       this.#isScheduled = false
       void this.#flush()
-    })
+    }
+    const earlyMs = this.#flushedAtMs + paceMs - performance.now()
+    if (earlyMs <= 0 || this.#ready.length >= stepsMax) setImmediate(flush)
+    else setTimeout(flush, Math.ceil(earlyMs))
   }
 
   async #flush(): Promise<void> {
     if (this.#isFlushing || this.#isDisposed) return
     this.#isFlushing = true
+    this.#flushedAtMs = performance.now()
     const { batch, steps } = this.#take()
     try {
       if (steps.length > 0) await this.#append(batch, steps)
@@ -126,10 +140,11 @@ export class Writer implements Disposable {
     const batch: Outgoing[] = []
     const steps: Append[] = []
     const ready = this.#ready
+    const epochMs = this.#options.now() - performance.now()
     this.#ready = ready.length > stepsMax ? ready.splice(stepsMax) : []
     for (const outgoing of ready) {
       outgoing.isQueued = false
-      const step = outgoing.take()
+      const step = outgoing.take(epochMs)
       if (step === null) continue
       // Queued while its step is unknown, so that chunks that come meanwhile don't queue it twice.
       outgoing.isQueued = true

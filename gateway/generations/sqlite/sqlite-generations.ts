@@ -68,7 +68,9 @@ export function sqliteGenerations(
       read(sessionId, after, maxSteps, maxBytes),
     snapshot: async (sessionId) => snapshot(sessionId),
     find: async (messageId) => find(messageId),
-    watch: async (sessionId, listener) => ({ close: hot.watchers.add(sessionId, listener) }),
+    watch: async (sessionId, listener, options) => ({
+      close: hot.watchers.add(sessionId, listener, options),
+    }),
     tell: hot.tell,
     health: async () => hot.health(),
     async [Symbol.asyncDispose]() {

@@ -7,6 +7,7 @@ import { ContractError } from '../../chat/errors.ts'
 import { unavailable } from '../../chat/reached.ts'
 import { isTheirs } from '../../chat/sessions.ts'
 import { plainFrame, pongFrame } from '../../chat/viewers/frame.ts'
+import { inRequestSpan } from '../../request-span.ts'
 import { invalid } from '../parse.ts'
 import { type ClientFrame, clientFrame, objectOf } from './client-frame.ts'
 import type { ChatFrame, Socket } from './socket.ts'
@@ -19,6 +20,7 @@ const badFramesMs = 10_000
 const waitingMax = 16
 
 const identifier = /^[A-Za-z0-9._:-]{1,128}$/
+const overSocket = { transport: 'websocket' }
 
 interface IncomingDeps {
   asks: Pick<Asks, 'ask' | 'cancel'>
@@ -120,7 +122,9 @@ export class Incoming {
 
   async #ask(socket: Socket, { ask, requestId }: ChatFrame): Promise<void> {
     const { sessionId } = socket.session
-    const accepted = await this.#deps.asks.ask(socket.viewer.who, { ...ask, sessionId })
+    const accepted = await inRequestSpan({ name: 'chat', attributes: overSocket }, () =>
+      this.#deps.asks.ask(socket.viewer.who, { ...ask, sessionId }),
+    )
     socket.write(plainFrame({ type: 'accepted', ...(requestId && { requestId }), ...accepted }))
   }
 

@@ -24,6 +24,9 @@ export interface LogRows {
   dropTo(sid: number, seq: number): void
 }
 
+/** Of a run of chunks: code and length of each, and all their texts. One long text costs a part of many short ones. */
+type ChunkBody = [marks: number[], text: string]
+
 /** Chunks of one row at most: what a reader in the middle of a row has to pass by. */
 export const rowChunksMax = 128
 
@@ -47,8 +50,14 @@ export function createLogRows(db: Database): LogRows {
     const { fromSeq, codes, texts } = session.tail
     for (let from = 0; from < codes.length; from += rowChunksMax) {
       const to = Math.min(from + rowChunksMax, codes.length)
-      const body: (number | string)[] = []
-      for (let at = from; at < to; at += 1) body.push(codes[at] ?? 0, texts[at] ?? '')
+      const marks: number[] = []
+      let text = ''
+      for (let at = from; at < to; at += 1) {
+        const own = texts[at] ?? ''
+        marks.push(codes[at] ?? 0, own.length)
+        text += own
+      }
+      const body: ChunkBody = [marks, text]
       const seq = fromSeq + from
       const index = seq - generation.startedSeq - 1
       const place = [session.sid, seq, fromSeq + to - 1, 'chunk', messageId, index, told]
@@ -80,13 +89,16 @@ export function stepsOfRow(row: LogRow, seq: number): LogStep[] {
   if (type === 'erased') return [{ type, seq: row.seq, frame }]
   const messageId = row.message_id ?? ''
   if (type !== 'chunk') return [{ type, seq: row.seq, messageId, frame }]
-  const pairs = JSON.parse(frame) as (number | string)[]
+  const [marks, text] = JSON.parse(frame) as ChunkBody
   const steps: LogStep[] = []
-  for (let at = Math.max(0, seq - row.seq); at * 2 < pairs.length; at += 1) {
-    const chunkIndex = (row.chunk_index ?? 0) + at
-    const code = Number(pairs[at * 2])
-    const text = String(pairs[at * 2 + 1])
-    steps.push(chunkStep({ seq: row.seq + at, messageId, chunkIndex }, code, text))
+  let from = 0
+  for (let at = 0; at * 2 < marks.length; at += 1) {
+    const to = from + (marks[at * 2 + 1] ?? 0)
+    if (row.seq + at >= seq) {
+      const place = { seq: row.seq + at, messageId, chunkIndex: (row.chunk_index ?? 0) + at }
+      steps.push(chunkStep(place, marks[at * 2] ?? 0, text.slice(from, to)))
+    }
+    from = to
   }
   return steps
 }

@@ -2,19 +2,19 @@ import type { Append, AppendResult, LogStep, Run } from '../../generations.ts'
 import type { Hot } from '../hot.ts'
 import { chunkCode } from '../rows/chunk-code.ts'
 import { pushChunk } from '../rows/journal.ts'
-import { chunkStep } from '../rows/log-rows.ts'
 import type { ActiveGeneration } from '../session-state.ts'
 
 /** A tail goes to the log past this: what a crash has to replay, and what memory holds of an answer. */
 const tailChunksMax = 128
 const tailLengthMax = 16_384
 
+// One for all: a result is only read.
+const applied: AppendResult = { is: 'applied' }
+
 export function appendSteps(hot: Hot): (steps: Append[]) => AppendResult[] {
   const { mirror, generations, journal, log, watchers } = hot
 
-  function check(step: Append): AppendResult & { generation?: ActiveGeneration } {
-    const generation = mirror.active.get(step.messageId)
-    if (generation === undefined) return checkEnded(step)
+  function check(step: Append, generation: ActiveGeneration): AppendResult {
     if (generation.token !== step.token) return { is: 'refused' }
     const { next, told } = generation
     const to = step.next + step.chunks.length
@@ -23,7 +23,7 @@ export function appendSteps(hot: Hot): (steps: Append[]) => AppendResult[] {
       return to <= next && isTold(step.runs, told) ? { is: 'already' } : { is: 'behind', next }
     if (step.chunks.length === 0 && isTold(step.runs, told)) return { is: 'already' }
     if (!isRow(step.runs, told, to)) return { is: 'told', told }
-    return { is: 'applied', generation }
+    return applied
   }
 
   function checkEnded(step: Append): AppendResult {
@@ -35,29 +35,32 @@ export function appendSteps(hot: Hot): (steps: Append[]) => AppendResult[] {
 
   function apply(generation: ActiveGeneration, step: Append, entries: (number | string)[]): void {
     const { session } = generation
-    const seq = session.seq + 1
-    recordRuns(hot, generation, step.runs)
-    if (step.chunks.length === 0) {
-      generations.tell(step.messageId, generation.told)
+    const { messageId, chunks, at } = step
+    if (step.runs.length > 0) recordRuns(hot, generation, step.runs)
+    if (chunks.length === 0) {
+      generations.tell(messageId, generation.told)
       return
     }
-    entries.push(session.sid, seq, generation.told, step.chunks.length)
-    const steps: LogStep[] | null = watchers.has(session.sessionId) ? [] : null
-    for (const { kind, part, text } of step.chunks) {
+    entries.push(session.sid, session.seq + 1, generation.told, chunks.length)
+    const hearers = watchers.ofSteps(session.sessionId)
+    const steps: LogStep[] = []
+    const journalId = journal.nextId
+    for (const { kind, part, text } of chunks) {
       const code = chunkCode(kind, part)
       entries.push(code, text)
-      steps?.push(
-        chunkStep(
-          { seq: session.seq + 1, messageId: step.messageId, chunkIndex: generation.next },
-          code,
-          text,
-        ),
-      )
-      pushChunk(generation, code, text, journal.nextId)
+      if (hearers !== null) {
+        const seq = session.seq + 1
+        steps.push({ type: 'chunk', seq, messageId, chunkIndex: generation.next, kind, part, text })
+      }
+      pushChunk(generation, code, text, journalId)
     }
-    if (steps !== null) {
-      const at = step.at === undefined ? undefined : { at: step.at }
-      watchers.say(session.sessionId, { type: 'steps', epoch: session.epoch, steps, ...at })
+    if (hearers !== null) {
+      const { epoch } = session
+      const isTimed = at !== undefined
+      watchers.saySteps(
+        hearers,
+        isTimed ? { type: 'steps', epoch, steps, at } : { type: 'steps', epoch, steps },
+      )
     }
     const { tail } = session
     if (tail.codes.length >= tailChunksMax || tail.length >= tailLengthMax) log.spill(generation)
@@ -68,8 +71,10 @@ export function appendSteps(hot: Hot): (steps: Append[]) => AppendResult[] {
     return hot.commit(() => {
       const entries: (number | string)[] = []
       const results = steps.map((step): AppendResult => {
-        const { generation, ...result } = check(step)
-        if (generation !== undefined) apply(generation, step, entries)
+        const generation = mirror.active.get(step.messageId)
+        if (generation === undefined) return checkEnded(step)
+        const result = check(step, generation)
+        if (result === applied) apply(generation, step, entries)
         return result
       })
       if (entries.length > 0) journal.write(entries)

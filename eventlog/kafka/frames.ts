@@ -1,0 +1,272 @@
+import type { LogRecord, NewRecord, Partition } from '../event-log.ts'
+
+/** Frames to and from the client's process; `host/frames.mjs` says the same on its side. */
+export const version = 1
+export const told = { hello: 1, call: 2, produce: 3, ping: 4, credit: 5 } as const
+export const said = {
+  ready: 1,
+  answer: 2,
+  reports: 3,
+  pong: 4,
+  records: 5,
+  event: 6,
+  page: 7,
+} as const
+
+export interface Report {
+  id: number
+  /** 0 or librdkafka's. */
+  code: number
+  partition: number
+  offset: number
+}
+
+export interface Frame {
+  kind: number
+  body: Uint8Array
+  view: DataView
+}
+
+const headBytes = 5
+const reportBytes = 18
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+// librdkafka takes 0 for "now"; a record without a timestamp is read as of 0.
+const noTimestamp = -1
+
+/** Cuts what arrives into frames. */
+export function frameReader(onFrame: (frame: Frame) => void): (chunk: Uint8Array) => void {
+  let parts: Uint8Array[] = []
+  let held = 0
+  let wanted = headBytes
+  return (chunk) => {
+    parts.push(chunk)
+    held += chunk.length
+    while (held >= wanted) {
+      const all = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
+      const view = viewOf(all)
+      let at = 0
+      while (all.length - at >= headBytes) {
+        const length = view.getUint32(at, true) + 4
+        if (all.length - at < length) break
+        const body = all.subarray(at + headBytes, at + length)
+        onFrame({ kind: view.getUint8(at + 4), body, view: viewOf(body) })
+        at += length
+      }
+      held = all.length - at
+      parts = held === 0 ? [] : [all.subarray(at)]
+      wanted = held >= headBytes ? view.getUint32(at, true) + 4 : headBytes
+    }
+  }
+}
+
+export function jsonFrame(kind: number, value: unknown): Uint8Array {
+  const body = encoder.encode(JSON.stringify(value))
+  const frame = newFrame(kind, body.length)
+  frame.set(body, headBytes)
+  return frame
+}
+
+export function jsonOf(frame: Frame): unknown {
+  return JSON.parse(decoder.decode(frame.body))
+}
+
+export function newFrame(kind: number, bodyBytes: number): Uint8Array {
+  const frame = Buffer.allocUnsafe(headBytes + bodyBytes)
+  frame.writeUInt32LE(bodyBytes + 1, 0)
+  frame[4] = kind
+  return frame
+}
+
+/** That the parent has taken so many bytes of a stream. */
+export function creditFrame(member: number, stream: number, bytes: number): Uint8Array {
+  const frame = newFrame(told.credit, 12)
+  const view = viewOf(frame)
+  view.setUint32(headBytes, member, true)
+  view.setUint32(headBytes + 4, stream, true)
+  view.setUint32(headBytes + 8, bytes, true)
+  return frame
+}
+
+const names = new Map<string, Uint8Array>()
+
+/** Names of topics and headers come again and again. */
+function bytesOfName(name: string): Uint8Array {
+  const known = names.get(name)
+  if (known !== undefined) return known
+  const bytes = encoder.encode(name)
+  if (names.size < 1_000) names.set(name, bytes)
+  return bytes
+}
+
+/** What a record takes in a frame, at most. */
+export function frameBytesOf({ key, value, headers }: NewRecord): number {
+  let bytes = 23 + (key?.length ?? 0) + (value?.length ?? 0)
+  for (const [name, of] of headers) bytes += 6 + 3 * name.length + of.length
+  return bytes
+}
+
+/** Records of at most 255 topics; their ids count up from `firstId`. `recordsBytes`: the sum of `frameBytesOf`. */
+export function produceFrame(
+  firstId: number,
+  records: readonly NewRecord[],
+  recordsBytes: number,
+): Uint8Array {
+  const topics = [...new Set(records.map(({ topic }) => topic))]
+  const bytes = 9 + topics.reduce((sum, topic) => sum + 2 + bytesOfName(topic).length, 0)
+  const writer = new Writer(newFrame(told.produce, bytes + recordsBytes))
+  writer.u32(firstId)
+  writer.u32(records.length)
+  writer.u8(topics.length)
+  for (const topic of topics) writer.name(topic)
+  for (const { topic, partition, key, value, headers, timestamp } of records) {
+    writer.u8(topics.indexOf(topic))
+    writer.i32(partition ?? -1)
+    writer.f64(timestamp === 0 ? noTimestamp : timestamp)
+    writer.bytes(key)
+    writer.bytes(value)
+    writer.u16(headers.length)
+    for (const [name, of] of headers) {
+      writer.name(name)
+      writer.bytes(of)
+    }
+  }
+  return writer.done()
+}
+
+export function reportsOf({ view }: Frame): Report[] {
+  const reports: Report[] = []
+  for (let at = 0; at < view.byteLength; at += reportBytes) {
+    reports.push({
+      id: view.getUint32(at, true),
+      code: view.getInt16(at + 4, true),
+      partition: view.getInt32(at + 6, true),
+      offset: view.getFloat64(at + 10, true),
+    })
+  }
+  return reports
+}
+
+/** The two numbers before the records of a frame. */
+export function headOf({ view }: Frame): [number, number] {
+  return [view.getUint32(0, true), view.getUint32(4, true)]
+}
+
+export function recordsOf({ body, view }: Frame, { topic, partition }: Partition): LogRecord[] {
+  const count = view.getUint32(8, true)
+  const records: LogRecord[] = []
+  let at = 12
+  const bytes = (): Uint8Array | null => {
+    const length = view.getInt32(at, true)
+    at += 4
+    if (length < 0) return null
+    at += length
+    return new Uint8Array(body.buffer, body.byteOffset + at - length, length)
+  }
+  for (let record = 0; record < count; record += 1) {
+    const offset = view.getFloat64(at, true)
+    const timestamp = view.getFloat64(at + 8, true)
+    at += 16
+    const key = bytes()
+    const value = bytes()
+    const headers: LogRecord['headers'] = []
+    let left = view.getUint16(at, true)
+    at += 2
+    for (; left > 0; left -= 1) {
+      const length = view.getUint16(at, true)
+      const name = nameAt(body, at + 2, length)
+      at += 2 + length
+      headers.push([name, bytes() ?? new Uint8Array()])
+    }
+    const at0 = timestamp === noTimestamp ? 0 : timestamp
+    records.push({ topic, partition, offset, timestamp: at0, key, value, headers })
+  }
+  return records
+}
+
+const known = new Map<number, { bytes: Uint8Array; name: string }>()
+
+/** Decoding a short text costs more than comparing it. */
+function nameAt(body: Uint8Array, at: number, length: number): string {
+  const slot = (length << 16) ^ ((body[at] ?? 0) << 8) ^ (body[at + length - 1] ?? 0)
+  const before = known.get(slot)
+  if (before !== undefined && isAt(body, at, before.bytes)) return before.name
+  const bytes = body.slice(at, at + length)
+  const name = decoder.decode(bytes)
+  if (known.size < 1_000) known.set(slot, { bytes, name })
+  return name
+}
+
+function isAt(body: Uint8Array, at: number, bytes: Uint8Array): boolean {
+  for (let index = 0; index < bytes.length; index += 1) {
+    if (body[at + index] !== bytes[index]) return false
+  }
+  return true
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+class Writer {
+  readonly #frame: Uint8Array
+  readonly #view: DataView
+  #at = headBytes
+
+  constructor(frame: Uint8Array) {
+    this.#frame = frame
+    this.#view = viewOf(frame)
+  }
+
+  u8(value: number): void {
+    this.#view.setUint8(this.#at, value)
+    this.#at += 1
+  }
+
+  u16(value: number): void {
+    this.#view.setUint16(this.#at, value, true)
+    this.#at += 2
+  }
+
+  u32(value: number): void {
+    this.#view.setUint32(this.#at, value, true)
+    this.#at += 4
+  }
+
+  i32(value: number): void {
+    this.#view.setInt32(this.#at, value, true)
+    this.#at += 4
+  }
+
+  f64(value: number): void {
+    this.#view.setFloat64(this.#at, value, true)
+    this.#at += 8
+  }
+
+  name(name: string): void {
+    const bytes = bytesOfName(name)
+    this.u16(bytes.length)
+    this.#copy(bytes)
+  }
+
+  bytes(bytes: Uint8Array | null): void {
+    this.i32(bytes === null ? -1 : bytes.length)
+    if (bytes !== null) this.#copy(bytes)
+  }
+
+  // A call for a few bytes costs more than the bytes.
+  #copy(bytes: Uint8Array): void {
+    const { length } = bytes
+    if (length > 64) this.#frame.set(bytes, this.#at)
+    else {
+      for (let at = 0; at < length; at += 1) this.#frame[this.#at + at] = bytes[at] ?? 0
+    }
+    this.#at += length
+  }
+
+  /** The frame, no longer than it has become. */
+  done(): Uint8Array {
+    this.#view.setUint32(0, this.#at - 4, true)
+    return this.#frame.subarray(0, this.#at)
+  }
+}

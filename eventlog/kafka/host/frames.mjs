@@ -1,0 +1,232 @@
+// Frames between the client's process and its parent: u32 length of the rest, u8 kind, body; all little-endian.
+
+export const version = 1
+
+/** What the parent says. */
+export const told = { hello: 1, call: 2, produce: 3, ping: 4, credit: 5 }
+/** What the client says. */
+export const said = { ready: 1, answer: 2, reports: 3, pong: 4, records: 5, event: 6, page: 7 }
+
+const headBytes = 5
+const reportBytes = 18
+
+/**
+ * Cuts what arrives into frames.
+ * @param {(kind: number, body: Buffer) => void} onFrame
+ */
+export function frameReader(onFrame) {
+  /** @type {Buffer[]} */
+  let parts = []
+  let held = 0
+  let wanted = headBytes
+  return (/** @type {Buffer} */ chunk) => {
+    parts.push(chunk)
+    held += chunk.length
+    while (held >= wanted) {
+      const all = parts.length === 1 ? parts[0] : Buffer.concat(parts)
+      let at = 0
+      while (all.length - at >= headBytes) {
+        const length = all.readUInt32LE(at) + 4
+        if (all.length - at < length) break
+        onFrame(all[at + 4], all.subarray(at + headBytes, at + length))
+        at += length
+      }
+      held = all.length - at
+      parts = held === 0 ? [] : [all.subarray(at)]
+      wanted = held >= headBytes ? all.readUInt32LE(at) + 4 : headBytes
+    }
+  }
+}
+
+/** @param {number} kind @param {number} bodyBytes */
+export function newFrame(kind, bodyBytes) {
+  const frame = Buffer.allocUnsafe(headBytes + bodyBytes)
+  frame.writeUInt32LE(bodyBytes + 1, 0)
+  frame[4] = kind
+  return frame
+}
+
+/** @param {number} kind @param {unknown} value */
+export function jsonFrame(kind, value) {
+  const body = Buffer.from(JSON.stringify(value))
+  const frame = newFrame(kind, body.length)
+  body.copy(frame, headBytes)
+  return frame
+}
+
+/**
+ * What became of records that were handed over.
+ * @param {{ id: number, code: number, partition: number, offset: number }[]} reports
+ */
+export function reportsFrame(reports) {
+  const frame = newFrame(said.reports, reports.length * reportBytes)
+  let at = headBytes
+  for (const { id, code, partition, offset } of reports) {
+    frame.writeUInt32LE(id, at)
+    frame.writeInt16LE(code, at + 4)
+    frame.writeInt32LE(partition, at + 6)
+    frame.writeDoubleLE(offset, at + 10)
+    at += reportBytes
+  }
+  return frame
+}
+
+/**
+ * Records with two numbers before them: member and stream, or call and whether it is the last page.
+ * @param {number} kind @param {[number, number]} head @param {any[]} messages
+ */
+export function recordsFrame(kind, head, messages) {
+  const frame = newFrame(kind, 12 + recordsBytes(messages))
+  frame.writeUInt32LE(head[0], 5)
+  frame.writeUInt32LE(head[1], 9)
+  frame.writeUInt32LE(messages.length, 13)
+  let at = 17
+  for (const { offset, timestamp, key, value, headers } of messages) {
+    frame.writeDoubleLE(offset, at)
+    frame.writeDoubleLE(timestamp, at + 8)
+    at = writeBytes(frame, key, at + 16)
+    at = writeBytes(frame, value, at)
+    frame.writeUInt16LE(headers === undefined ? 0 : headers.length, at)
+    at += 2
+    if (headers === undefined) continue
+    for (const header of headers) {
+      for (const name in header) {
+        const bytes = bytesOfName(name)
+        frame.writeUInt16LE(bytes.length, at)
+        copy(bytes, frame, at + 2)
+        at = writeBytes(frame, header[name], at + 2 + bytes.length)
+      }
+    }
+  }
+  return frame
+}
+
+/** The bytes that messages take in a frame. @param {any[]} messages */
+function recordsBytes(messages) {
+  let bytes = 0
+  for (const { key, value, headers } of messages) {
+    bytes += 26 + (key === null ? 0 : key.length) + (value === null ? 0 : value.length)
+    if (headers === undefined) continue
+    for (const header of headers) {
+      for (const name in header) bytes += 6 + bytesOfName(name).length + header[name].length
+    }
+  }
+  return bytes
+}
+
+/** @param {Buffer} frame @param {Buffer | null} bytes @param {number} at */
+function writeBytes(frame, bytes, at) {
+  if (bytes === null) {
+    frame.writeInt32LE(-1, at)
+    return at + 4
+  }
+  frame.writeInt32LE(bytes.length, at)
+  copy(bytes, frame, at + 4)
+  return at + 4 + bytes.length
+}
+
+/** A call for a few bytes costs more than the bytes. @param {Buffer} bytes @param {Buffer} frame @param {number} at */
+function copy(bytes, frame, at) {
+  const { length } = bytes
+  if (length > 64) frame.set(bytes, at)
+  else for (let index = 0; index < length; index += 1) frame[at + index] = bytes[index]
+}
+
+const namesMax = 1_000
+/** @type {Map<string, Buffer>} */
+const encoded = new Map()
+/** @typedef {{ bytes: Uint8Array, name: string, last: Record<string, Uint8Array | null> }} Known */
+/** @type {Map<number, Known>} */
+const decoded = new Map()
+
+/** Names of headers come again and again. @param {string} name */
+function bytesOfName(name) {
+  const known = encoded.get(name)
+  if (known !== undefined) return known
+  const bytes = Buffer.from(name)
+  if (encoded.size < namesMax) encoded.set(name, bytes)
+  return bytes
+}
+
+/**
+ * Decoding a short text costs more than comparing it, and an object of a new shape more than one of a known shape.
+ * @param {Buffer} body @param {number} at @param {number} length @returns {Known}
+ */
+function nameAt(body, at, length) {
+  const slot = (length << 16) ^ (body[at] << 8) ^ body[at + length - 1]
+  const before = decoded.get(slot)
+  if (before !== undefined && isAt(body, at, before.bytes)) return before
+  const bytes = Buffer.from(body.subarray(at, at + length))
+  const name = bytes.toString()
+  const known = { bytes, name, last: { [name]: null } }
+  if (decoded.size < namesMax) decoded.set(slot, known)
+  return known
+}
+
+/** The header of before when it has this value, as most have. @param {Known} known @param {Uint8Array | null} value */
+function headerOf(known, value) {
+  const { name, last } = known
+  const before = last[name]
+  if (before !== null && value !== null && before.length === value.length) {
+    if (isAt(value, 0, before)) return last
+  }
+  const header = { ...last }
+  header[name] = value
+  known.last = header
+  return header
+}
+
+/** @param {Uint8Array} body @param {number} at @param {Uint8Array} bytes */
+function isAt(body, at, bytes) {
+  for (let index = 0; index < bytes.length; index += 1) {
+    if (body[at + index] !== bytes[index]) return false
+  }
+  return true
+}
+
+/**
+ * Hands over the records of a produce frame, as arguments of the client's `produce`.
+ * @param {Buffer} body
+ * @param {(id: number, topic: string, partition: number, timestamp: number, key: Uint8Array | null,
+ *   value: Uint8Array | null, headers: Record<string, Uint8Array | null>[] | undefined) => void} each
+ */
+export function eachProduced(body, each) {
+  let id = body.readUInt32LE(0)
+  const count = body.readUInt32LE(4)
+  let at = 8
+  /** @type {string[]} */
+  const topics = []
+  for (let left = body[at++]; left > 0; left -= 1) {
+    const length = body.readUInt16LE(at)
+    topics.push(body.toString('utf8', at + 2, at + 2 + length))
+    at += 2 + length
+  }
+  const bytes = () => {
+    const length = body.readInt32LE(at)
+    at += 4
+    if (length < 0) return null
+    at += length
+    // A third of what a slice of the Buffer costs.
+    return new Uint8Array(body.buffer, body.byteOffset + at - length, length)
+  }
+  for (let record = 0; record < count; record += 1) {
+    const topic = topics[body[at]]
+    const partition = body.readInt32LE(at + 1)
+    const timestamp = body.readDoubleLE(at + 5)
+    at += 13
+    const key = bytes()
+    const value = bytes()
+    let headers
+    let left = body.readUInt16LE(at)
+    at += 2
+    if (left > 0) headers = []
+    for (; left > 0; left -= 1) {
+      const length = body.readUInt16LE(at)
+      const known = nameAt(body, at + 2, length)
+      at += 2 + length
+      headers.push(headerOf(known, bytes()))
+    }
+    each(id, topic, partition, timestamp, key, value, headers)
+    id = (id + 1) >>> 0
+  }
+}

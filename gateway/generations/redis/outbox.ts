@@ -1,0 +1,42 @@
+import { type EventRecord, recordOf } from '#events/codec.ts'
+import type { OpenEvent } from '../generations.ts'
+
+/**
+ * The outbox: per shard a stream `<base>outbox` of what is told and not yet in the event log, in order. An entry has the
+ * fields `t` topic, `k` key, `h` head (`eventId`, `eventType`, timestamp in ms, `nodeId`, `traceparent` or nothing, a line
+ * each) and `v` value, the event's whole JSON. The hash `<base>outbox:size` counts entries (`n`) and bytes of `v` (`b`);
+ * who takes an entry out subtracts it in the same script. What the log refuses for good is in `<base>outbox:refused`,
+ * with the same fields and `e`, why.
+ */
+export const outboxKeys = {
+  stream: (base: string) => `${base}outbox`,
+  size: (base: string) => `${base}outbox:size`,
+  refused: (base: string) => `${base}outbox:refused`,
+}
+
+/** The part of an event that is known before its step: for the record's headers. */
+export function headOf(event: OpenEvent): string {
+  return `${event.eventId}\n${event.eventType}\n${event.timestamp}\n${event.nodeId}\n${event.traceparent ?? ''}`
+}
+
+/** An event as four arguments of a script. */
+export function pushEvent(args: string[], event: OpenEvent): void {
+  args.push(event.topic, event.key, headOf(event), event.json)
+}
+
+/** The record of an entry: its fields and values, by turns. */
+export function recordOfEntry(fields: Readonly<Record<string, string>>): EventRecord {
+  const [eventId = '', eventType = '', timestamp = '', nodeId = '', traceparent = ''] = (
+    fields['h'] ?? ''
+  ).split('\n')
+  return recordOf({
+    eventId,
+    eventType,
+    topic: fields['t'] ?? '',
+    key: fields['k'] ?? '',
+    timestamp: Number(timestamp),
+    nodeId,
+    json: fields['v'] ?? '',
+    ...(traceparent !== '' && { traceparent }),
+  })
+}

@@ -1,0 +1,95 @@
+import {
+  type ColdSession,
+  historyBytesMax,
+  historyMessagesMax,
+  type SessionRef,
+  type Status,
+} from '../../generations.ts'
+import { groupsOf } from '../groups.ts'
+import { type Hot, keysOf, onSession } from '../hot.ts'
+import { shardOfSession } from '../shards.ts'
+
+type Opened = { is: 'open'; epoch: number; seq: number } | { is: 'forbidden' } | { is: 'absent' }
+
+export interface Keeping {
+  open(input: { session: SessionRef; ifAbsent: 'ask' | 'create' }): Promise<Opened>
+  restore(cold: ColdSession): Promise<void>
+  session(sessionId: string): Promise<SessionRef | null>
+  setStatus(sessionId: string, messageId: string, status: Status): void
+  /** The sessions that are watched here are in use. */
+  touchWatched(): Promise<void>
+}
+
+const touchesMax = 32
+
+export function keeping(hot: Hot): Keeping {
+  const { routes, ears, options } = hot
+
+  async function restore(cold: ColdSession): Promise<void> {
+    const { sessionId, tenantId, userId, last, hasOlder, messages } = cold
+    const args = [
+      hot.ahead(),
+      sessionId,
+      tenantId,
+      userId,
+      `${last.epoch}`,
+      `${last.seq}`,
+      hasOlder ? '1' : '0',
+      `${options.historyTtlMs}`,
+      `${historyMessagesMax}`,
+      `${historyBytesMax}`,
+      hot.origin,
+      `${messages.length}`,
+    ]
+    for (const message of messages) {
+      const { messageId, role, parentMessageId = '', model = '', chunks = 0 } = message
+      const isAnswer = role === 'assistant' ? '1' : '0'
+      const at = `${Date.parse(message.createdAt)}`
+      args.push(messageId, isAnswer, parentMessageId, model, at, `${chunks}`, message.outcome)
+      args.push(JSON.stringify(message))
+    }
+    const shard = shardOfSession(sessionId)
+    const answers = messages.filter(({ role }) => role === 'assistant')
+    const ids = answers.map(({ messageId }) => messageId)
+    const keys = keysOf(routes, shard, sessionId, ids)
+    const isNew = await routes.run('restore', shard, args, keys)
+    if (isNew === 1) ears.say(sessionId, { type: 'moved' })
+  }
+
+  return {
+    async open({ session, ifAbsent }) {
+      const { sessionId, tenantId, userId } = session
+      const args = [hot.ahead(), sessionId, tenantId, userId, ifAbsent, `${options.historyTtlMs}`]
+      const [is, epoch, seq] = await onSession(hot, sessionId, 'open', args)
+      if (is === 'open') return { is, epoch: Number(epoch), seq: Number(seq) }
+      return { is: is === 'forbidden' ? 'forbidden' : 'absent' }
+    },
+    restore,
+    async session(sessionId) {
+      const shard = shardOfSession(sessionId)
+      const key = `${routes.base(shard)}s:${sessionId}`
+      const reply = await routes.command(shard, ['HMGET', key, 't', 'u'])
+      const [tenantId, userId] = reply as (string | null)[]
+      return tenantId == null || userId == null ? null : { sessionId, tenantId, userId }
+    },
+    setStatus(sessionId, messageId, status) {
+      const args = [sessionId, messageId, status, hot.origin]
+      routes.run('status', shardOfSession(sessionId), args).then(
+        (isNew) => {
+          if (isNew === 1) ears.say(sessionId, { type: 'status', messageId, status })
+        },
+        // Nothing waits for it, and the next one comes.
+        () => undefined,
+      )
+    },
+    async touchWatched() {
+      if (!routes.isKnown) await routes.known()
+      const groups = groupsOf(routes, ears.sessions(), touchesMax, shardOfSession)
+      for (const { shard, items } of groups) {
+        const args = [hot.ahead(), `${options.historyTtlMs}`]
+        for (const { item, base } of items) args.push(base, item)
+        await routes.run('touch', shard, args)
+      }
+    },
+  }
+}

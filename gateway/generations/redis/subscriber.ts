@@ -1,0 +1,120 @@
+import { ErrorReply } from 'redis'
+import { type Client, discard, messageOf, newClient, Unreachable } from './client.ts'
+
+export interface SubscriberOptions {
+  url: string
+  timeoutMs: number
+  onMessage(channel: string, message: string): void
+  /** Messages may have been missed. */
+  onMissed(): void
+}
+
+const pingMs = 1_000
+const lookMs = 5
+
+/** The connection for messages: opened once somebody subscribes, thrown away when it says nothing. */
+export class Subscriber implements Disposable {
+  readonly #options: SubscriberOptions
+  readonly #channels = new Set<string>()
+  #client: Client | null = null
+  #isClosed = false
+  #pingAt = 0
+  #heardAt = 0
+
+  constructor(options: SubscriberOptions) {
+    this.#options = options
+  }
+
+  async subscribe(channels: readonly string[]): Promise<void> {
+    for (const channel of channels) this.#channels.add(channel)
+    this.#client ??= this.#connect('first')
+    try {
+      const client = await this.#ready()
+      await client.sSubscribe([...channels], this.#heard)
+    } catch (error) {
+      for (const channel of channels) this.#channels.delete(channel)
+      // Redis itself may say that the channels are elsewhere.
+      throw error instanceof ErrorReply
+        ? error
+        : new Unreachable(messageOf(error), { cause: error })
+    }
+  }
+
+  unsubscribe(channel: string): void {
+    this.#channels.delete(channel)
+    if (this.#client === null || !this.#client.isReady) return
+    // A connection that is gone has no subscriptions either.
+    this.#client.sUnsubscribe(channel, this.#heard).catch(() => undefined)
+  }
+
+  /** The process did, so nothing can be said of the server. */
+  stoodStill(): void {
+    this.#heardAt = performance.now()
+  }
+
+  look(now: number): void {
+    const client = this.#client
+    if (client === null || !client.isReady) return
+    if (now - this.#pingAt >= pingMs) {
+      this.#pingAt = now
+      client.sendCommand(['PING']).then(
+        () => {
+          if (client === this.#client) this.#heardAt = performance.now()
+        },
+        () => undefined,
+      )
+    }
+    if (now - this.#heardAt <= this.#options.timeoutMs + pingMs) return
+    this.#client = this.#connect('again')
+    discard(client)
+  }
+
+  [Symbol.dispose](): void {
+    this.#isClosed = true
+    if (this.#client !== null) discard(this.#client)
+  }
+
+  readonly #heard = (message: string, channel: string): void => {
+    if (this.#channels.has(channel)) this.#options.onMessage(channel, message)
+  }
+
+  #connect(which: 'first' | 'again'): Client {
+    const client = newClient(this.#options.url, this.#options.timeoutMs)
+    let isNew = true
+    // The client itself connects again, and `health` looks at the other connection.
+    client.on('error', () => undefined)
+    client.on('ready', () => {
+      if (client !== this.#client || this.#isClosed) return
+      this.#heardAt = performance.now()
+      // On its later connections the client has subscribed again before it says that it is ready.
+      if (!isNew) this.#options.onMissed()
+      else if (which === 'again') void this.#subscribeAll(client)
+      isNew = false
+    })
+    client.connect().catch(() => undefined)
+    return client
+  }
+
+  async #subscribeAll(client: Client): Promise<void> {
+    try {
+      await Promise.all([...this.#channels].map((each) => client.sSubscribe(each, this.#heard)))
+    } catch {
+      // Down again: what was not subscribed by then is with the next look.
+      if (client === this.#client && !this.#isClosed) {
+        this.#client = this.#connect('again')
+        discard(client)
+      }
+      return
+    }
+    this.#options.onMissed()
+  }
+
+  async #ready(): Promise<Client> {
+    const deadline = performance.now() + this.#options.timeoutMs
+    for (;;) {
+      if (this.#client?.isReady === true) return this.#client
+      if (performance.now() > deadline || this.#isClosed) throw new Error('not connected')
+      await Bun.sleep(lookMs)
+    }
+  }
+}
