@@ -20,7 +20,7 @@ const busyFrom = 0.85
  * Of one call of hot state: few enough that what belongs to an answer is still in the processor's cache when its frame
  * goes out. After a stop of the loop larger ones would cost so much more a chunk that it never caught up.
  */
-const stepsMax = 96
+const stepsMax = 256
 const backoffMs = { min: 100, max: 2_000 }
 
 export interface WriterOptions {
@@ -155,10 +155,12 @@ export class Writer implements Disposable {
   }
 
   async #append(batch: Outgoing[], steps: Append[]): Promise<void> {
+    const appending = this.#options.generations.append(steps)
+    // What is done before it answers is this thread's own load, counted as such.
     const sentAtMs = performance.now()
     let results: AppendResult[]
     try {
-      results = await this.#options.generations.append(steps)
+      results = await appending
     } catch (error) {
       this.#failed(batch, error)
       return
