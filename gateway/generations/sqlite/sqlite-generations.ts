@@ -8,6 +8,7 @@ import { erasing } from './steps/erase.ts'
 import { expiring } from './steps/expiry.ts'
 import { keeping } from './steps/keep.ts'
 import { reading } from './steps/read.ts'
+import { together } from './together.ts'
 
 interface Extras {
   /** Milliseconds since the epoch; leases and expiry go by it. */
@@ -52,7 +53,7 @@ export function sqliteGenerations(
 
   // Every body is synchronous; `async` makes a fault of the disk a rejection.
   return {
-    open: async (input) => keep.open(input),
+    open: together(keep.open),
     restore: async (cold) => keep.restore(cold),
     session: async (sessionId) => keep.session(sessionId),
     request: async (session, requestId) => request(session, requestId),

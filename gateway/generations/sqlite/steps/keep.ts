@@ -2,10 +2,19 @@ import type { ColdSession, SessionRef, Status } from '../../generations.ts'
 import type { Hot } from '../hot.ts'
 import { isOf } from './begin.ts'
 
-type Opened = { is: 'open'; epoch: number; seq: number } | { is: 'forbidden' } | { is: 'absent' }
+export interface Opening {
+  session: SessionRef
+  ifAbsent: 'ask' | 'create'
+}
+
+export type Opened =
+  | { is: 'open'; epoch: number; seq: number }
+  | { is: 'forbidden' }
+  | { is: 'absent' }
 
 export interface Keeping {
-  open(input: { session: SessionRef; at: number; ifAbsent: 'ask' | 'create' }): Opened
+  /** Many at once, in one transaction; one answer each, in order. */
+  open(inputs: readonly Opening[]): Opened[]
   restore(cold: ColdSession): void
   session(sessionId: string): SessionRef | null
   renew(leases: { messageId: string; token: string; leaseMs: number }[]): boolean[]
@@ -19,24 +28,26 @@ const usePart = 32
 export function keeping(hot: Hot): Keeping {
   const { mirror, sessions, generations, messages, watchers, options } = hot
 
-  function open(input: { session: SessionRef; ifAbsent: 'ask' | 'create' }): Opened {
-    hot.ready()
+  function open(inputs: readonly Opening[]): Opened[] {
+    return hot.commit(() => inputs.map(openOne))
+  }
+
+  /** Inside a transaction, so that the look for it costs little and the use of a known one is written with the others. */
+  function openOne({ session: wanted, ifAbsent }: Opening): Opened {
     const now = hot.now()
-    const known = mirror.session(input.session.sessionId)
-    if (known === null && input.ifAbsent === 'ask') {
-      if (sessions.mayBeKnown(input.session.sessionId)) return { is: 'absent' }
+    const known = mirror.session(wanted.sessionId)
+    if (known === null && ifAbsent === 'ask' && sessions.mayBeKnown(wanted.sessionId)) {
+      return { is: 'absent' }
     }
-    if (known !== null && !isOf(known, input.session)) return { is: 'forbidden' }
-    if (known !== null && now - known.usedAtMs < options.historyTtlMs / usePart) {
-      return { is: 'open', epoch: known.epoch, seq: known.seq }
-    }
-    return hot.commit(() => {
-      const session = known ?? sessions.insert(input.session, now)
+    if (known !== null && !isOf(known, wanted)) return { is: 'forbidden' }
+    if (known === null || now - known.usedAtMs >= options.historyTtlMs / usePart) {
+      const session = known ?? sessions.insert(wanted, now)
       mirror.add(session)
       session.usedAtMs = now
       sessions.save(session)
       return { is: 'open', epoch: session.epoch, seq: session.seq }
-    })
+    }
+    return { is: 'open', epoch: known.epoch, seq: known.seq }
   }
 
   function restore(cold: ColdSession): void {
