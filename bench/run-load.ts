@@ -27,6 +27,7 @@ export async function runLoad(options: RunOptions): Promise<Figures> {
     BENCH_EPOCH_MS: String(epochMs),
     BENCH_RATE: String(tokensPerSecond),
     BENCH_TOKENS: String(tokens),
+    BENCH_LOAD: load,
   })
   const told: LoadOptions = {
     nodes: [server.url],

@@ -40,8 +40,9 @@ export function tableOf(rows: Record<string, string | number>[]): string {
   return [lineOf(names), ...cells.map(lineOf)].join('\n')
 }
 
-function textOf(value: string | number | undefined): string {
-  if (value === undefined) return ''
+function textOf(value: string | number | null | undefined): string {
+  // JSON has no NaN: a figure of nothing that was measured.
+  if (value === undefined || value === null) return ''
   if (typeof value === 'string' || Number.isInteger(value)) return String(value)
   return value.toFixed(Math.abs(value) < 10 ? 2 : 1)
 }

@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ensureKafkaClient } from '../cli/setup/kafka-client.ts'
 import { ensureInstalled } from '../runtime/install.ts'
-import { chromium, postgres, type Requirement } from './support/requirements.ts'
+import { chromium, postgres, type Requirement, redis } from './support/requirements.ts'
 
 // The whole of `bun run test [patterns]`: gets what the tests need, runs them, says how many passed and failed.
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -13,8 +14,16 @@ let child: Bun.Subprocess | null = null
 
 async function runTests(): Promise<{ passed: number; failed: number }> {
   await ensureInstalled(root)
+  const say = (line: string) => void process.stderr.write(`${line}\n`)
+  const env = process.env
+  const cacheDir = join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'sluice')
   got.push(await postgres())
   got.push(await chromium())
+  got.push(await redis())
+  await ensureKafkaClient({ root, cacheDir, env, say })
+  // Packages of ours are in it: not before they are installed.
+  const { kafka } = await import('./support/kafka-broker.ts')
+  got.push(await kafka(say))
   const report = join(folder, 'report.xml')
   // Whatever a test leaves running ends with the runner.
   child = Bun.spawn(

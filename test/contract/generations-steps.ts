@@ -320,15 +320,18 @@ export function stepsContract(make: MakeFixture): void {
     generations.tell(free.slice(0, 2))
     generations.tell(free.slice(2))
     await answer(fixture, session, ['a'])
-    const events = await eventsOf(fixture, session.sessionId)
-    const connections = events.filter((event) => event.eventType === 'CLIENT_CONNECTED')
-    expect(connections.map((event) => event['connectionId'])).toEqual([
+    const connections = await until(async () => {
+      const events = await eventsOf(fixture, session.sessionId)
+      const told = events.filter((event) => event.eventType === 'CLIENT_CONNECTED')
+      return told.length === free.length ? told : null
+    })
+    expect(connections?.map((event) => event['connectionId'])).toEqual([
       'c0',
       'c1',
       'c2',
       'c3',
       'c4',
     ])
-    expect(faultsOf(events, 3)).toEqual([])
+    expect(faultsOf(await eventsOf(fixture, session.sessionId), 3)).toEqual([])
   })
 }

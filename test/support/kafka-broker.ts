@@ -3,7 +3,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensurePackages } from '#cli/setup/debian.ts'
 import { run } from '#cli/setup/run.ts'
-import { freePort } from './redis.ts'
+import { freePort } from './free-port.ts'
 import { until } from './until.ts'
 
 const version = '4.4.0'

@@ -1,7 +1,7 @@
 import { cpSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createClient } from 'redis'
+import { freePort } from './free-port.ts'
 import { tempDir } from './temp.ts'
 import { atEnd, opened } from './tracker.ts'
 import { until } from './until.ts'
@@ -94,15 +94,4 @@ async function answers(port: number): Promise<boolean> {
   } finally {
     if (client.isOpen) client.destroy()
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 }
