@@ -31,9 +31,9 @@ beforeAll(async () => {
   sluice = await startSluice({ dataDir: tempDir(), env })
   // Replay comes last.
   await until(async () => (await get('/health')).status === 'ready', {
-    ...{ what: 'all is up', timeoutMs: 20_000, everyMs: 50 },
+    ...{ what: 'all is up', timeoutMs: 60_000, everyMs: 50 },
   })
-}, 30_000)
+}, 90_000)
 afterAll(async () => {
   await sluice[Symbol.asyncDispose]()
   await upstream[Symbol.asyncDispose]()
@@ -76,7 +76,7 @@ async function finished(messageId: string): Promise<Finished> {
       const message = await get(`/api/messages/${messageId}`)
       return message.status === 'finished' ? message : null
     },
-    { timeoutMs: 20_000, everyMs: 20 },
+    { timeoutMs: 60_000, everyMs: 20 },
   )
 }
 
@@ -126,7 +126,7 @@ describe('a question', () => {
     expect((await get('/api/history/q1')).messages[0].content).toBe(kept)
     const events = await eventsOf('q1')
     expect(events.find(({ role }) => role === 'user')?.content).toBe(kept)
-  }, 40_000)
+  }, 90_000)
 
   test('is the same question over a socket, and a duplicate after the replacement', async () => {
     const client = new WsClient(sluice.url, { sessionId: 'q2' })
@@ -166,7 +166,7 @@ describe('an answer', () => {
     await watcher.frame('done')
     for (const { text } of watcher.all('chunk')) expect(text?.isWellFormed()).toBe(true)
     await expectEverywhere('a1', answer, `a${wave}b${wave}`)
-  }, 40_000)
+  }, 90_000)
 
   test('whose bytes the network splits is whole', async () => {
     const line = new TextEncoder().encode(
@@ -183,7 +183,7 @@ describe('an answer', () => {
       },
     ]
     await expectEverywhere('a2', await ask('a2'), `é${wave}ü`)
-  }, 40_000)
+  }, 90_000)
 
   test('has U+FFFD for halves that stay alone and for U+0000; CR LF and blanks are kept', async () => {
     upstream.scripts = [
@@ -198,7 +198,7 @@ describe('an answer', () => {
       ),
     ]
     await expectEverywhere('a3', await ask('a3'), ' \r\n\ufffdx\ufffdy\ufffd\r\n \ufffd')
-  }, 40_000)
+  }, 90_000)
 
   test.each(['websocket', 'sse'] as const)(
     'of 512 KiB comes whole over %s, cut on its way, too',
@@ -251,5 +251,5 @@ describe('an answer', () => {
     const answer = await ask('a4')
     expect(answer).toMatchObject({ outcome: 'failed', error: { errorType: 'too_large' } })
     await expectEverywhere('a4', answer, wave.repeat(answerBytesMax / 4))
-  }, 40_000)
+  }, 90_000)
 })

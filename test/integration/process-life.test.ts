@@ -25,7 +25,7 @@ function post(sluice: SluiceProcess, path: string, body: object): Promise<Respon
 async function isReady(sluice: SluiceProcess): Promise<void> {
   const what = 'every part is up'
   await until(async () => (await get(sluice, '/health')).body.status === 'ready', {
-    ...{ what, timeoutMs: 20_000, everyMs: 50 },
+    ...{ what, timeoutMs: 60_000, everyMs: 50 },
   })
 }
 
@@ -68,13 +68,13 @@ describe('a start', () => {
     expect(history.body.count).toBe(2)
 
     // Whatever needs Postgres is answered once it is there.
-    expect((await get(sluice, '/api/sessions')).status).toBe(200)
     await isReady(sluice)
+    expect((await get(sluice, '/api/sessions')).status).toBe(200)
     await until(
       async () => (await get(sluice, `/api/audit?messageId=${messageId}`)).body.rows.length === 3,
       { what: 'the audit has the answer', timeoutMs: 10_000, everyMs: 50 },
     )
-  }, 40_000)
+  }, 90_000)
 
   test('of a folder that was used goes on where the last one ended', async () => {
     const dataDir = tempDir()
@@ -98,7 +98,7 @@ describe('a start', () => {
     expect(await client.frame('done')).toMatchObject({ messageId, outcome: 'completed' })
     const stream = new SseClient(sluice.url, { sessionId: 's' })
     expect((await stream.frame('history')).messages).toHaveLength(4)
-  }, 40_000)
+  }, 90_000)
 })
 
 describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
@@ -144,7 +144,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
       error: { code: 'unavailable', errorType: 'shutdown' },
     })
     expect(body.messages[1].content).not.toBe('')
-  }, 40_000)
+  }, 90_000)
 })
 
 test('a process that is told to go while it starts exits 0', async () => {
@@ -152,4 +152,4 @@ test('a process that is told to go while it starts exits 0', async () => {
   const fromMs = performance.now()
   expect(await sluice.kill('SIGTERM')).toBe(0)
   expect(performance.now() - fromMs).toBeLessThan(15_000)
-}, 30_000)
+}, 90_000)

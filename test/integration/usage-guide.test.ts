@@ -52,12 +52,12 @@ interface ReplayedEvent {
   _replay: { topic: string; partition: number; offset: number }
 }
 
-const patience = { timeoutMs: 20_000, everyMs: 100 }
+const patience = { timeoutMs: 60_000, everyMs: 100 }
 let sluice: SluiceProcess
 
 beforeAll(async () => {
   sluice = await startSluice({ dataDir: tempDir() })
-}, 30_000)
+}, 90_000)
 afterAll(() => sluice[Symbol.asyncDispose]())
 
 async function bash(lines: string): Promise<string> {
@@ -113,14 +113,14 @@ describe('the usage guide', () => {
         const message = await get<{ outcome?: string }>(`/api/messages/${accepted.messageId}`)
         return message.outcome === 'completed'
       },
-      { timeoutMs: 20_000, everyMs: 50 },
+      { timeoutMs: 60_000, everyMs: 50 },
     )
     const { messages } = await get<{ messages: { role: string; content: string }[] }>(
       '/api/history/test_session',
     )
     expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant'])
     expect(messages[0]?.content).toBe('Hello Kafka!')
-  }, 40_000)
+  }, 90_000)
 
   test('finds each event of it in the audit, but no chunk and no text', async () => {
     await ended(1)
@@ -143,7 +143,7 @@ describe('the usage guide', () => {
     // `ORDER BY timestamp DESC`
     const times = rows.map(({ timestamp }) => timestamp)
     expect(times).toEqual(times.toSorted().reverse())
-  }, 40_000)
+  }, 90_000)
 
   test('replays the session, from its start to its end', async () => {
     const replay = await get<{ events: ReplayedEvent[]; count: number; complete: boolean }>(
@@ -181,7 +181,7 @@ describe('ten messages', () => {
     }
     expect(after.of('analytics.chunk.size').count).toBe(after.of('analytics.chunks.received').sum)
     expect(after.of('analytics.message.chunks').sum).toBe(after.of('analytics.chunks.received').sum)
-  }, 60_000)
+  }, 120_000)
 
   test('make a series over time', async () => {
     const query = 'metric=analytics.streams.completed&from=-1h&step=1h'
@@ -230,7 +230,7 @@ describe('what goes wrong', () => {
       'RECOVERY_ATTEMPT - OK',
       'RECOVERY_ATTEMPT - OK',
     ])
-  }, 60_000)
+  }, 120_000)
 })
 
 describe('the queries of the guide', () => {

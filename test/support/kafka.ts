@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type KafkaLog, type KafkaLogOptions, kafkaLog } from '#eventlog/kafka/kafka-log.ts'
 import { createLog } from '#runtime/log.ts'
 import { type Broker, startBroker } from './kafka-broker.ts'
-import { atEnd, opened } from './tracker.ts'
+import { atEnd, atFileEnd, opened } from './tracker.ts'
 
 /** A broker of one's own that ends with the test or file. */
 export async function ownBroker(): Promise<Broker> {
@@ -13,16 +13,18 @@ export async function ownBroker(): Promise<Broker> {
 
 let own: Promise<Broker> | null = null
 
-/** Where the broker of this run is; outside a run, one for this process. */
+/** Where the broker of this run is; outside a run, one for this file. */
 export async function sharedBroker(): Promise<string> {
   const named = process.env['SLUICE_TEST_KAFKA']
   if (named) return named
-  own ??= startBroker()
-  const broker = await own
-  process.once('exit', () => {
-    if (broker.pid !== null) process.kill(broker.pid, 'SIGKILL')
+  own ??= startBroker().then((broker) => {
+    atFileEnd(async () => {
+      own = null
+      await broker.release()
+    })
+    return broker
   })
-  return broker.address
+  return (await own).address
 }
 
 /** A log of the broker that is shared, with whatever the options say otherwise. */

@@ -22,6 +22,11 @@ export function atEnd(run: () => Promise<void> | void): void {
   cleanups.push({ scope: insideTest ? 'test' : 'file', run })
 }
 
+/** Runs when the file is over, also when called inside a test. */
+export function atFileEnd(run: () => Promise<void> | void): void {
+  cleanups.push({ scope: 'file', run })
+}
+
 export function testBegins(): void {
   insideTest = true
 }
