@@ -7,7 +7,7 @@ import type { ConsumedEvent, ConsumerDefinition } from './define.ts'
 import { type ConsumerMetrics, inBatchSpan, inWriteSpan } from './metrics.ts'
 import { Fenced, type Offsets } from './offsets.ts'
 import type { Fault, ParkingLimit } from './park.ts'
-import { readRecord, type Wants } from './read-record.ts'
+import { headerOf, readRecord, type Wants } from './read-record.ts'
 
 /** The log could not be reached or did not take a record: a dependency that is away. */
 export class LogOutage extends Away {
@@ -91,7 +91,7 @@ export class BatchHandler {
     const startedMs = clock.now()
     const labels = { group: definition.groupId, topic }
     const parents = items.map((item) =>
-      item.is === 'event' ? item.consumed.headers['traceparent'] : undefined,
+      item.is === 'event' ? headerOf(item.record, 'traceparent') : undefined,
     )
     const attributes = { ...labels, partition, records: items.length }
     await inBatchSpan(`consume ${definition.name}`, attributes, parents, () =>

@@ -1,3 +1,5 @@
+import { sleep } from '#runtime/sleep.ts'
+
 /** Time and chance, so that tests can have their own. */
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -11,20 +13,7 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => Date.now(),
   random: () => Math.random(),
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted) {
-        resolve()
-        return
-      }
-      const done = () => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      signal?.addEventListener('abort', done, { once: true })
-    }),
+  sleep,
 }
 
 const backoffFirstMs = 100

@@ -35,33 +35,49 @@ export function readRecord(record: LogRecord, isStored: boolean): Reading {
     return { is: 'bad', type: 'schema', message: 'holds U+0000 or half a surrogate pair' }
   }
   const { topic, partition, offset, timestamp } = record
-  const key = record.key === null ? null : Buffer.from(record.key).toString()
-  const place = { topic, partition, offset, key, headers: headersOf(record), timestamp }
+  const key = record.key === null ? null : textOf(record.key)
+  const place = { topic, partition, offset, key, timestamp }
+  const what =
+    decoded.is === 'event'
+      ? { isKnown: true as const, event: decoded.event }
+      : { isKnown: false as const, event: decoded.value as UnknownEvent }
+  let headers: Record<string, string> | null = null
   return {
     is: 'event',
-    consumed:
-      decoded.is === 'event'
-        ? { ...place, isKnown: true, event: decoded.event }
-        : { ...place, isKnown: false, event: decoded.value as UnknownEvent },
+    consumed: {
+      ...place,
+      ...what,
+      // Few handlers look at them, and to decode them costs as much as the event's JSON.
+      get headers() {
+        headers ??= headersOf(record)
+        return headers
+      },
+    },
   }
 }
 
 export function headerOf(record: Pick<LogRecord, 'headers'>, name: string): string | undefined {
   const header = record.headers.findLast((entry) => entry[0] === name)
-  return header === undefined ? undefined : Buffer.from(header[1]).toString()
+  return header === undefined ? undefined : textOf(header[1])
 }
 
 function headersOf(record: LogRecord): Record<string, string> {
   const headers: Record<string, string> = {}
-  for (const [name, value] of record.headers) headers[name] = Buffer.from(value).toString()
+  for (const [name, value] of record.headers) headers[name] = textOf(value)
   return headers
+}
+
+function textOf(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString()
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }
 
 // JSON can spell both only as escapes, so most records need no look at their texts.
 function mayBeUnstorable({ value }: LogRecord): boolean {
-  if (value === null) return false
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  return bytes.includes('\\u0000') || bytes.includes('\\ud') || bytes.includes('\\uD')
+  return value !== null && bufferOf(value).includes('\\u')
 }
 
 function decodedValue(

@@ -5,11 +5,12 @@ export interface EventRecordInput {
   eventId: string
   eventType: string
   topic: string
-  key: string
+  /** Text, or the bytes of it. */
+  key: string | Uint8Array
   /** Milliseconds since the epoch. */
   timestamp: number
   nodeId: string
-  json: string
+  json: string | Uint8Array
   traceparent?: string
 }
 
@@ -57,7 +58,7 @@ let sourceHeader: { nodeId: string; header: [string, Uint8Array] } | null = null
 
 /** The event as a record: CloudEvents 1.0 in binary mode. Arrays may be shared with other records: don't write to them. */
 export function recordOf(event: EventRecordInput): EventRecord {
-  const key = encoder.encode(event.key)
+  const key = bytesOf(event.key)
   const headers: [string, Uint8Array][] = [
     specVersion,
     ['ce_id', encoder.encode(event.eventId)],
@@ -71,7 +72,11 @@ export function recordOf(event: EventRecordInput): EventRecord {
     headers.push(['traceparent', encoder.encode(event.traceparent)])
   }
   const { topic, timestamp } = event
-  return { topic, key, value: encoder.encode(event.json), headers, timestamp }
+  return { topic, key, value: bytesOf(event.json), headers, timestamp }
+}
+
+function bytesOf(text: string | Uint8Array): Uint8Array {
+  return typeof text === 'string' ? encoder.encode(text) : text
 }
 
 function typeHeaderOf(eventType: string): [string, Uint8Array] {

@@ -3,8 +3,10 @@ import { boolean, ConfigError, duration, type Env, integer, list, parseEnv } fro
 import type { AuthConfig } from './auth/auth.ts'
 import type { LimitsConfig } from './limits/limits.ts'
 
-/** The addresses of the real mode: all of them or none. */
-interface Servers {
+/** What names the servers of the real mode: all of them or none. */
+export const serverVariables = ['KAFKA_BROKERS', 'REDIS_URL', 'DATABASE_URL'] as const
+
+export interface Servers {
   kafkaBrokers: string[]
   redisUrls: string[]
   databaseUrl: string
@@ -213,11 +215,12 @@ export function gatewayConfig(env: Env, hostName: string): GatewayConfig {
 /** What no single variable can be blamed for. On the raw environment, so that it is said beside the fields' problems. */
 function problemsBetween(env: Env): string[] {
   const problems: string[] = []
-  const servers = ['KAFKA_BROKERS', 'REDIS_URL', 'DATABASE_URL']
-  const missing = servers.filter((variable) => !env[variable])
-  if (missing.length > 0 && missing.length < servers.length) {
+  const missing = serverVariables.filter((variable) => !env[variable])
+  if (missing.length < serverVariables.length) {
     for (const variable of missing) {
-      problems.push(`${variable}: must be set, as ${servers.join(', ')} are all set or none is`)
+      problems.push(
+        `${variable}: must be set, as ${serverVariables.join(', ')} are all set or none is`,
+      )
     }
   }
   const { mode, host } = doorOf(env)
@@ -230,7 +233,7 @@ function problemsBetween(env: Env): string[] {
   return problems
 }
 
-function doorOf(env: Env): { mode: 'development' | 'jwt'; host: string } {
+export function doorOf(env: Env): { mode: 'development' | 'jwt'; host: string } {
   const host = env['HOST'] || undefined
   const isOpen = env['AUTH'] === 'development' || (!env['AUTH'] && isLoopback(host ?? '127.0.0.1'))
   const mode = isOpen ? 'development' : 'jwt'

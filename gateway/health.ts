@@ -1,5 +1,5 @@
 import type { Database } from '#db/client.ts'
-import type { Generations } from './generations/generations.ts'
+import type { Generations, HotHealth } from './generations/generations.ts'
 import type { Model } from './models/model.ts'
 
 export interface Dependency {
@@ -53,7 +53,7 @@ async function check(deps: HealthDeps): Promise<Omit<Health, 'nodeId'>> {
     within(() => deps.model.health()),
     ...Object.values(deps.others ?? {}).map((ask) => within(ask)),
   ])
-  const { full: isFull = false, ...hotState } = hot
+  const { full: isFull = false, degraded: isHotOff = false, ...hotState } = hot
   const dependencies: Record<string, Dependency> = {
     [deps.hotStateName]: hotState,
     postgres,
@@ -61,12 +61,12 @@ async function check(deps: HealthDeps): Promise<Omit<Health, 'nodeId'>> {
     ...Object.fromEntries(others.map((dependency, index) => [names[index], dependency])),
   }
   const isUnready = hotState.state === 'down' || isFull
-  const isDegraded = Object.values(dependencies).some(({ state }) => state === 'down')
+  const isDegraded = isHotOff || Object.values(dependencies).some(({ state }) => state === 'down')
   return { status: isUnready ? 'unready' : isDegraded ? 'degraded' : 'ready', dependencies }
 }
 
-/** `full`: of hot state, whose bound is reached. */
-type Told = Dependency & { full?: boolean }
+/** With what hot state says beyond. */
+type Told = Dependency & Pick<HotHealth, 'full' | 'degraded'>
 
 async function within(ask: () => Promise<Told>): Promise<Told> {
   const { promise: late, resolve } = Promise.withResolvers<Told>()

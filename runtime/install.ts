@@ -8,12 +8,8 @@ const marker = join('node_modules', '.sluice-installed')
  * small files. Imports no package itself, for it runs before there is one. Throws when the installation fails.
  */
 export async function ensureInstalled(root: string): Promise<void> {
-  const lock = new Bun.CryptoHasher('sha256')
-    .update(readFileSync(join(root, 'bun.lock')))
-    .update(readFileSync(join(root, 'package.json')))
-    .digest('hex')
   const markerPath = join(root, marker)
-  if (existsSync(markerPath) && readFileSync(markerPath, 'utf8') === lock) return
+  if (existsSync(markerPath) && readFileSync(markerPath, 'utf8') === lockOf(root)) return
   process.stderr.write('Installing packages…\n')
   const install = Bun.spawn([process.execPath, 'install', '--frozen-lockfile'], {
     cwd: root,
@@ -31,5 +27,17 @@ export async function ensureInstalled(root: string): Promise<void> {
       `the packages could not be installed (bun install ended with ${code}):\n${out}${err}`,
     )
   }
-  writeFileSync(markerPath, lock)
+  markInstalled(root)
+}
+
+/** Says that what is in `root` is installed; whoever installed it in another way, as an image does, says so too. */
+export function markInstalled(root: string): void {
+  writeFileSync(join(root, marker), lockOf(root))
+}
+
+function lockOf(root: string): string {
+  return new Bun.CryptoHasher('sha256')
+    .update(readFileSync(join(root, 'bun.lock')))
+    .update(readFileSync(join(root, 'package.json')))
+    .digest('hex')
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureKafkaClient } from '../cli/setup/kafka-client.ts'
 import { ensureInstalled } from '../runtime/install.ts'
+import { isWanted, onBothParts } from './support/both-parts.ts'
 import { chromium, postgres, type Requirement, redis } from './support/requirements.ts'
 
 // The whole of `bun run test [patterns]`: gets what the tests need, runs them, says how many passed and failed.
@@ -24,20 +25,34 @@ async function runTests(): Promise<{ passed: number; failed: number }> {
   // Packages of ours are in it: not before they are installed.
   const { kafka } = await import('./support/kafka-broker.ts')
   got.push(await kafka(say))
-  const report = join(folder, 'report.xml')
+  const patterns = process.argv.slice(2)
+  const all = await pass('all', patterns, {})
+  const real = onBothParts(root).filter((file) => isWanted(file, patterns))
+  if (real.length === 0) return all
+  say('\nOn the real parts, with two nodes:')
+  const { runRedis } = await import('./support/run-redis.ts')
+  const { env: redisEnv, release } = await runRedis()
+  got.push({ env: {}, release })
+  const again = await pass('real', real, redisEnv)
+  return { passed: all.passed + again.passed, failed: all.failed + again.failed }
+}
+
+/** One run of `bun test`. */
+async function pass(name: string, files: readonly string[], more: Record<string, string>) {
+  const report = join(folder, `${name}.xml`)
   // Whatever a test leaves running ends with the runner.
   child = Bun.spawn(
     [
       ...[process.execPath, '--no-orphans', 'test', '--parallel=2', '--timeout=30000'],
       ...['--reporter=junit', `--reporter-outfile=${report}`],
-      ...process.argv.slice(2),
+      ...files,
     ],
     {
       cwd: root,
       stdin: 'ignore',
       stdout: 'inherit',
       stderr: 'inherit',
-      env: { ...process.env, ...Object.assign({}, ...got.map(({ env }) => env)) },
+      env: { ...process.env, ...Object.assign({}, ...got.map(({ env }) => env)), ...more },
     },
   )
   const code = await child.exited

@@ -6,13 +6,15 @@ import { type OpenLog, runCommand, tableOf } from '../command.ts'
 import { type ExitCode, plain, type Terminal, UsageError } from '../usage.ts'
 import { type DeadLetter, deadLetters, readDeadLetters, type Wanted } from './dead-letters.ts'
 import { redrive } from './redrive.ts'
+import { type Refused, refusedLetters } from './refused.ts'
 
 const usage = `Usage: bun run dlq list [--json]
        bun run dlq show <topic> [--partition <p> [--offset <o>]] [--limit <n>] [--json]
        bun run dlq redrive <topic> (--all | --partition <p> --offset <o>) [--dry-run] [--json]
        bun run dlq resume <group>
 
-What groups could not handle and have parked, and why. redrive puts records back to where they came from, for their group
+What groups could not handle and have parked, and why; in list also (refused) what never came into Kafka, for it refused
+it, and still waits in Redis. redrive puts records back to where they came from, for their group
 alone, each once however often it is asked for. resume lets a group go on at once where too many parked records have
 paused it.
 
@@ -23,7 +25,7 @@ paused it.
   --json                  print one value alone
   --help
 
-Works on KAFKA_BROKERS and DATABASE_URL, else on the folder of DATA_DIR (default .sluice): also while Sluice runs, but for
+Works on KAFKA_BROKERS, REDIS_URL and DATABASE_URL, else on the folder of DATA_DIR (default .sluice): also while Sluice runs, but for
 redrive, which needs its database. Exit code: 0 done, 1 failed, 2 usage.
 `
 
@@ -35,6 +37,8 @@ export interface DlqInput {
   open(isAlone?: boolean): Promise<OpenLog>
   /** Has the audit. Of a folder: only while its log is open alone. */
   openDatabase(): Promise<Database>
+  /** What relays have put aside. */
+  refused(): Promise<Refused[]>
   /** Who does it, as the audit has it. */
   actor: string
   nodeId: string
@@ -104,12 +108,17 @@ async function resume(group: string, values: Values, input: DlqInput): Promise<v
   else terminal.out(`${group} is told to go on\n`)
 }
 
-async function list(values: Values, { open, terminal, signal }: DlqInput): Promise<void> {
+async function list(values: Values, { open, refused, terminal, signal }: DlqInput): Promise<void> {
   await using log = await open()
-  const found = await deadLetters(log.eventLog, signal)
+  const parked = await deadLetters(log.eventLog, signal)
+  const found = [...parked, ...refusedLetters(await refused())]
   if (values.json === true) terminal.out(`${JSON.stringify(found)}\n`)
   else if (found.length === 0) terminal.out('Nothing was ever parked.\n')
-  else terminal.out(tableOf(found.map((letters) => ({ ...letters }))))
+  else terminal.out(tableOf(found.map((letters) => ({ ...letters, refused: reasonOf(letters) }))))
+}
+
+function reasonOf(letters: object): string | null {
+  return 'refused' in letters ? plain(String(letters.refused)) : null
 }
 
 async function show(

@@ -11,6 +11,7 @@ import { untilSignal } from '#runtime/shutdown.ts'
 import type { OpenLog } from '../command.ts'
 import { processTerminal } from '../terminal.ts'
 import { dlqCommand } from './command.ts'
+import type { Refused } from './refused.ts'
 
 const { env } = process
 const dataDir = env['DATA_DIR'] || '.sluice'
@@ -49,8 +50,17 @@ async function openDatabase(): Promise<Database> {
   return postgresDatabase(url, { name: 'sluice-dlq', max: 2 })
 }
 
+/** A folder has no outbox. */
+async function refused(): Promise<Refused[]> {
+  if (isFolder) return []
+  const url = env['REDIS_URL']
+  if (!url) throw new Error('REDIS_URL: must be set')
+  const { refusedEvents } = await import('#gateway/generations/redis/refused.ts')
+  return refusedEvents({ url })
+}
+
 process.exitCode = await dlqCommand({
-  ...{ args: process.argv.slice(2), isFolder, open, openDatabase, now: Date.now },
+  ...{ args: process.argv.slice(2), isFolder, open, openDatabase, refused, now: Date.now },
   actor: `cli:${userInfo().username}`,
   nodeId: env['NODE_ID'] || hostname(),
   signal: untilSignal(),

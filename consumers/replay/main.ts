@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { parseArgs } from 'node:util'
 import { postgresDatabase } from '#db/postgres.ts'
 import { kafkaConfig } from '#eventlog/kafka/config.ts'
 import { kafkaLog } from '#eventlog/kafka/kafka-log.ts'
@@ -10,6 +11,12 @@ import { replayConfig } from './config.ts'
 import { serveReplay } from './serve-replay.ts'
 
 // `bun run consumer:replay`: the replay REST API, read only.
+const usage = `Usage: bun run consumer:replay
+
+Serves /api/replay: sessions, topics and partitions again from the log, on HOST and PORT (8090). Joins no group.
+
+Configured by the environment: .env.example has every variable. SIGTERM: ends.
+`
 const name = 'consumer:replay'
 const { env } = process
 const signal = untilSignal()
@@ -29,4 +36,20 @@ async function run(): Promise<void> {
   await telemetry.shutdown()
 }
 
-process.exitCode = await runProcess(run, { signal, withinMs: 9_500 })
+function isHelp(): boolean | null {
+  try {
+    const options = { help: { type: 'boolean', short: 'h' } } as const
+    return parseArgs({ options }).values.help === true
+  } catch {
+    return null
+  }
+}
+
+const help = isHelp()
+if (help === false) {
+  process.exitCode = await runProcess(run, { signal, withinMs: 9_500 })
+} else {
+  const to = help === true ? process.stdout : process.stderr
+  to.write(usage)
+  process.exitCode = help === true ? 0 : 2
+}

@@ -48,16 +48,17 @@ const shape = {
   GROUP_INSTANCE_ID: z.string().max(249).optional(),
 }
 
-const schema = z.object(shape)
+/** Every variable of the Kafka client. */
+export const KafkaEnv = z.object(shape)
 
 /** Reads `KAFKA_*` and `GROUP_INSTANCE_ID`. Throws a `ConfigError` that names every bad variable. */
 export function kafkaConfig(env: Env): KafkaConfig {
   const problems = Object.keys(env)
     .filter((name) => /^KAFKA_/.test(name) && env[name] !== '' && !(name in shape))
     .map((name) => `${name}: no such variable`)
-  let parsed: z.infer<typeof schema> | null = null
+  let parsed: z.infer<typeof KafkaEnv> | null = null
   try {
-    parsed = parseEnv(schema, env)
+    parsed = parseEnv(KafkaEnv, env)
     problems.push(...togetherProblems(parsed))
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
@@ -68,7 +69,7 @@ export function kafkaConfig(env: Env): KafkaConfig {
 }
 
 /** What is right by itself and not together. */
-function togetherProblems(env: z.infer<typeof schema>): string[] {
+function togetherProblems(env: z.infer<typeof KafkaEnv>): string[] {
   const problems: string[] = []
   const sasl = ['KAFKA_SASL_MECHANISM', 'KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD'] as const
   const isSasl = sasl.some((name) => env[name] !== undefined)
@@ -88,7 +89,7 @@ function togetherProblems(env: z.infer<typeof schema>): string[] {
   return problems
 }
 
-function isSslNamed(env: z.infer<typeof schema>): boolean {
+function isSslNamed(env: z.infer<typeof KafkaEnv>): boolean {
   return (
     env.KAFKA_SSL_CA !== undefined ||
     env.KAFKA_SSL_CERTIFICATE !== undefined ||
@@ -96,7 +97,7 @@ function isSslNamed(env: z.infer<typeof schema>): boolean {
   )
 }
 
-function configOf(env: z.infer<typeof schema>): KafkaConfig {
+function configOf(env: z.infer<typeof KafkaEnv>): KafkaConfig {
   const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username } = env
   const password = env.KAFKA_SASL_PASSWORD
   return {

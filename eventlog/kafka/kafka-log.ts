@@ -27,6 +27,8 @@ export interface KafkaLogOptions extends KafkaConfig {
   node?: string
   /** So long without a word, and the client's process is ended and started again. */
   hangMs?: number
+  /** How long a record waits for others that go with it; the fewer requests, the less work for all. */
+  lingerMs?: number
 }
 
 export interface KafkaHealth {
@@ -52,10 +54,11 @@ export class KafkaLog implements EventLog {
   #away: string | null = 'the brokers have not answered yet'
   #statistics: KafkaStatistics | null = null
 
-  constructor({ log, node = 'node', hangMs = 5_000, ...config }: KafkaLogOptions) {
+  constructor(options: KafkaLogOptions) {
+    const { log, node = 'node', hangMs = 5_000, lingerMs, ...config } = options
     this.#log = log
     this.#link = new Link(
-      { settings: hostSettings(config), log, node, hangMs },
+      { settings: hostSettings(config, lingerMs), log, node, hangMs },
       {
         up: () => this.#up(),
         down: (reason) => this.#down(reason),

@@ -59,6 +59,7 @@ const restartMaxMs = 10_000
 const steadyMs = 30_000
 // Each `consume` that waits holds a thread of the client's pool.
 const threads = 64
+const lotBytesMax = 256 << 10
 
 /** The client's process: started, watched, started again when it dies or hangs; frames and calls to it. */
 export class Link {
@@ -232,13 +233,27 @@ export class Link {
     if (!socket || this.#isFlushing) return
     this.#isFlushing = true
     while (this.#out.length > 0) {
-      const all = this.#out.length === 1 ? this.#out[0] : Buffer.concat(this.#out)
-      if (all === undefined) break
-      const written = Math.max(0, socket.write(all))
-      this.#out = written < all.length ? [all.subarray(written)] : []
-      if (written < all.length) break
+      const lot = this.#nextLot()
+      const written = Math.max(0, socket.write(lot))
+      if (written < lot.length) {
+        this.#out.unshift(lot.subarray(written))
+        break
+      }
     }
     this.#isFlushing = false
+  }
+
+  /** Small frames go together; all that waits would be copied again and again while the process is slower. */
+  #nextLot(): Uint8Array {
+    let count = 0
+    let bytes = 0
+    for (const frame of this.#out) {
+      if (count > 0 && bytes + frame.length > lotBytesMax) break
+      count += 1
+      bytes += frame.length
+    }
+    const lot = this.#out.splice(0, count)
+    return lot.length === 1 && lot[0] !== undefined ? lot[0] : Buffer.concat(lot)
   }
 
   // Counted in beats, not in time: a machine that stood still has not made the process hang.

@@ -14,7 +14,7 @@ export interface HostSettings extends Record<string, unknown> {
 const messageBytesMax = 8 << 20
 
 /** librdkafka's settings for each kind of client. */
-export function hostSettings(config: KafkaConfig): HostSettings {
+export function hostSettings(config: KafkaConfig, lingerMs = 5): HostSettings {
   const common = commonOf(config)
   return {
     admin: common,
@@ -24,7 +24,7 @@ export function hostSettings(config: KafkaConfig): HostSettings {
       acks: 'all',
       // The outbox decides how long a record is wanted, not a clock.
       'message.timeout.ms': 0,
-      'linger.ms': 5,
+      'linger.ms': lingerMs,
       'compression.codec': 'lz4',
       // As the Java clients have it; the default of librdkafka is another.
       partitioner: 'murmur2_random',

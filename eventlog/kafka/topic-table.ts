@@ -5,6 +5,8 @@ const replicationMax = 3
 const messageBytesMax = 4 << 20
 // A parked record is the record and what is told of it.
 const parkedBytesMax = messageBytesMax + (64 << 10)
+// A record keeps its event's time, however wrong a node's clock is or however late it is told.
+const anyTime = String(2n ** 63n - 1n)
 const suffix = dlqTopic('', '').replaceAll('..', '.')
 
 export interface NewTopic {
@@ -27,6 +29,8 @@ export function newTopic(topic: string, partitions: number, brokers: number): Ne
       'retention.ms': String(retentionMsOf(topic)),
       'min.insync.replicas': String(Math.min(2, replication)),
       'max.message.bytes': String(isParked ? parkedBytesMax : messageBytesMax),
+      'message.timestamp.before.max.ms': anyTime,
+      'message.timestamp.after.max.ms': anyTime,
     },
   }
 }

@@ -79,7 +79,7 @@ class NodeAsks implements Asks, AsyncDisposable {
     this.#timing = { ...timingDefault, ...deps.timing }
     const { leaseMs, renewMs, sweepMs, outageMs } = this.#timing
     this.#writer = new Writer({ generations, log, outageMs, now })
-    this.#abandonment = new Abandonment(config.chat)
+    this.#abandonment = new Abandonment({ ...config.chat, generations })
     this.#endAnswer = endPath({ ...config.chat, generations, nodeId, leaseMs, now })
     this.#watchingOver = watchOver({
       generations,

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { PartitionBy } from '#db/partitions.ts'
 import { ConfigError, duration, type Env, parseEnv } from '#runtime/env.ts'
 import { telemetryConfig } from '#runtime/telemetry.ts'
-import { type GatewayConfig, gatewayConfig } from '../config.ts'
+import { type GatewayConfig, gatewayConfig, serverVariables } from '../config.ts'
 
 export interface EmbeddedConfig {
   gateway: GatewayConfig
@@ -36,7 +36,7 @@ export function embeddedConfig(env: Env, hostName: string): EmbeddedConfig {
   collect(() => telemetryConfig(env))
   if (gateway?.servers) {
     problems.push(
-      'KAFKA_BROKERS, REDIS_URL, DATABASE_URL: must be unset, for this version runs on embedded parts only',
+      `${serverVariables.join(', ')}: bun start runs without servers; with them it is bun run gateway, bun run relay, bun run consumer:history and the other consumers`,
     )
   }
   if (gateway === null || own === null || problems.length > 0) {

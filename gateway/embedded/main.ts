@@ -4,13 +4,10 @@ import { createLog } from '#runtime/log.ts'
 import { aborted, untilSignal } from '#runtime/shutdown.ts'
 import { startTelemetry } from '#runtime/telemetry.ts'
 import { postgresArchive } from '../archive/postgres-archive.ts'
-import type { ModelConfig } from '../config.ts'
 import { createGateway } from '../gateway.ts'
 import { sqliteGenerations } from '../generations/sqlite/sqlite-generations.ts'
 import { memoryLimits } from '../limits/memory-limits.ts'
-import { demoModel } from '../models/demo.ts'
-import type { Model } from '../models/model.ts'
-import { openaiModel } from '../models/openai.ts'
+import { configuredModel } from '../models/configured-model.ts'
 import { embeddedConfig } from './config.ts'
 import { createBackOffice } from './start-back-office.ts'
 
@@ -33,7 +30,7 @@ async function run(): Promise<void> {
     ...{ config, generations, database, log },
     archive: postgresArchive(database),
     limits: memoryLimits(config.limits, Date.now),
-    model: modelOf(config.model),
+    model: await configuredModel(config.model),
     forwardReplay: office.forwardReplay,
     dependencies: office.dependencies,
   })
@@ -44,10 +41,6 @@ async function run(): Promise<void> {
   log.info('draining')
   await gateway.drain()
   await telemetry.shutdown()
-}
-
-function modelOf({ openai, upstreamIdleMs }: ModelConfig): Model {
-  return openai === null ? demoModel() : openaiModel({ ...openai, idleMs: upstreamIdleMs })
 }
 
 try {

@@ -320,9 +320,24 @@ export interface Generations extends AsyncDisposable {
   find(messageId: string): Promise<Generation | null>
   /** Resolves once subscribed: every step stored after that is heard. One per session and node is enough. */
   watch(sessionId: string, listener: (live: Live) => void, options?: WatchOptions): Promise<Watch>
+  /** Somebody watches the session here until it is closed, as all nodes may ask. Known to them a moment later. */
+  attend(sessionId: string): Watch
+  /** Whether somebody watches, on whatever node. One that is gone is not counted. */
+  isAttended(sessionId: string): Promise<boolean>
   /** Records events of no step, best effort, in order. Batched; never throws to the caller. */
   tell(events: FreeEvent[]): void
-  health(): Promise<{ state: 'up' | 'down'; reason?: string; full?: boolean }>
+  /** More than half of the bound of the event log waits where this session's events do: tell them in fewer, larger ones. */
+  isCrowded(sessionId: string): boolean
+  health(): Promise<HotHealth>
+}
+
+export interface HotHealth {
+  state: 'up' | 'down'
+  reason?: string
+  /** Nothing new begins, for too many events wait. */
+  full?: boolean
+  /** It works, and an operator has something to set right. */
+  degraded?: boolean
 }
 
 /** Bounds of hot state, from the configuration. */

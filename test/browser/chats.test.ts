@@ -3,7 +3,6 @@ import type { Page } from 'playwright-core'
 import { historyConsumer } from '#consumers/history/handle.ts'
 import { runConsumer } from '#consumers/run.ts'
 import type { Database } from '#db/client.ts'
-import { sqliteLog } from '#eventlog/sqlite/sqlite-log.ts'
 import { demoModel } from '#gateway/models/demo.ts'
 import { quietLog } from '#runtime/log.ts'
 import { ask, ended, isReady, type TestBrowser, testBrowser } from '../support/browser.ts'
@@ -20,9 +19,9 @@ beforeAll(async () => {
   database = await migratedDatabase()
   gateway = testGateway({ database, model: demoModel({ tokensPerSecond: 0, firstTokenMs: 0 }) })
   const { signal } = leaving
-  const eventLog = sqliteLog(gateway.store)
+  const eventLog = await gateway.log.eventLog()
   const consumer = runConsumer(historyConsumer(), { eventLog, database, logger: quietLog, signal })
-  left = consumer.finished.finally(() => eventLog[Symbol.asyncDispose]())
+  left = consumer.finished
   browser = await testBrowser()
 })
 

@@ -25,6 +25,25 @@ const historyTtlMs = 600_000
 export function keepingContract(make: MakeFixture): void {
   const makeShort = () => make({ resumeTtlMs, historyTtlMs })
 
+  test('a session is attended as long as somebody watches it', async () => {
+    const { generations } = await make()
+    const [{ sessionId }, other] = [newSession(), newSession()]
+    const isAttended = () => generations.isAttended(sessionId)
+    expect(await isAttended()).toBe(false)
+    const [first, second] = [generations.attend(sessionId), generations.attend(sessionId)]
+    expect(await isAttended()).toBe(true)
+    first.close()
+    first.close()
+    expect(await isAttended()).toBe(true)
+    expect(await generations.isAttended(other.sessionId)).toBe(false)
+    second.close()
+    expect(await isAttended()).toBe(false)
+    const again = generations.attend(sessionId)
+    expect(await isAttended()).toBe(true)
+    again.close()
+    expect(await isAttended()).toBe(false)
+  })
+
   test('the log goes a while after the end, history stays', async () => {
     const fixture = await makeShort()
     const { generations } = fixture

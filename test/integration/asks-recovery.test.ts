@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import type { Generations } from '#gateway/generations/generations.ts'
 import { type AsksNode, ann, asksNode } from '../support/asks-node.ts'
+import { isReal } from '../support/hot-parts.ts'
 import { tempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
@@ -56,7 +57,8 @@ describe('an answer whose owner is gone', () => {
       await until(async () => (await node.steps('s1')).length === 4)
     }
     await using node = asksNode({ dataDir })
-    const done = await node.done('s1', lost.messageId)
+    // Where there may be other nodes it takes the owner's lease.
+    const done = await node.done('s1', lost.messageId, isReal ? 15_000 : 4_000)
     expect(done).toMatchObject({ outcome: 'interrupted', chunks: 3, length: 6 })
     expect(done['error']).toMatchObject({ code: 'unavailable', errorType: 'owner_lost' })
     expect((await node.history('s1')).at(-1)).toMatchObject({
@@ -118,8 +120,7 @@ describe('an owner', () => {
     const { messageId, call } = await begun(owner, 'a', 'b')
     await until(async () => (await shown(owner)) === 'ab')
     expect((await other.asks.cancel(ann, messageId)).outcome).toBe('cancelled')
-    expect(call.signal.aborted).toBe(true)
-    expect(owner.asks.activeCount()).toBe(0)
+    await until(() => call.signal.aborted && owner.asks.activeCount() === 0)
     expect((await owner.asks.cancel(ann, messageId)).outcome).toBe('cancelled')
     expect(await owner.done('s1', messageId)).toMatchObject({ chunks: 2 })
     await expectWhole(owner)

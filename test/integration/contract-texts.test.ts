@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
+import { type Deployed, startDeployed } from '../support/deployed.ts'
 import { Reader, sha256 } from '../support/reader.ts'
 import {
   ScriptedUpstream,
   type UpstreamCall,
   type UpstreamScript,
 } from '../support/scripted-upstream.ts'
-import { type SluiceProcess, startSluice } from '../support/sluice-process.ts'
 import { SseClient } from '../support/sse-client.ts'
-import { tempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 import { WsClient } from '../support/ws-client.ts'
 
@@ -18,7 +17,7 @@ const contentBytesMax = 32_768
 const wave = '🌊'
 
 let upstream: ScriptedUpstream
-let sluice: SluiceProcess
+let sluice: Deployed
 
 beforeAll(async () => {
   upstream = await ScriptedUpstream.start()
@@ -28,11 +27,7 @@ beforeAll(async () => {
     RATE_REQUESTS_PER_MINUTE: '0',
     MAX_CONNECTIONS_PER_USER: '0',
   }
-  sluice = await startSluice({ dataDir: tempDir(), env })
-  // Replay comes last.
-  await until(async () => (await get('/health')).status === 'ready', {
-    ...{ what: 'all is up', timeoutMs: 60_000, everyMs: 50 },
-  })
+  sluice = await startDeployed(env)
 }, 90_000)
 afterAll(async () => {
   await sluice[Symbol.asyncDispose]()
@@ -92,9 +87,20 @@ async function ask(sessionId: string, message = '"q"'): Promise<Finished> {
   return await finished(((await response.json()) as { messageId: string }).messageId)
 }
 
-async function eventsOf(sessionId: string) {
-  const { events } = await get(`/api/replay/sessions/${sessionId}`)
-  return events as { eventType: string; role?: string; content?: string; text?: string }[]
+interface Told {
+  eventType: string
+  role?: string
+  content?: string
+  text?: string
+}
+
+/** Once the answer's end has come as far as the log. */
+async function eventsOf(sessionId: string): Promise<Told[]> {
+  const told = async () => {
+    const { events = [] } = (await get(`/api/replay/sessions/${sessionId}`)) as { events?: Told[] }
+    return events.some(({ role }) => role === 'assistant') ? events : null
+  }
+  return (await until(told, { timeoutMs: 20_000, everyMs: 50 })) ?? []
 }
 
 /** Everywhere that an answer's text is told, it is this one. */

@@ -73,6 +73,7 @@ async function forgotten(owner: { userId: string; sessionId: string }): Promise<
   const { messageId } = body
   await gateway.call('POST', '/api/cancel', { body: { messageId, userId: owner.userId } })
   aheadMs += 2 * 3_600_000
+  await gateway.expire(owner.sessionId)
   const isGone = async () => (await gateway.generations.session(owner.sessionId)) === null
   await until(isGone, { what: 'hot state forgets', timeoutMs: 10_000 })
 }

@@ -42,7 +42,7 @@ test('more connections may wait than Bun asks the kernel for', async () => {
   await using gateway = testGateway()
   const result = join(tempDir(), 'connected')
   const child = Bun.spawn([process.execPath, '-e', crowd], {
-    env: { ...process.env, PORT: new URL(gateway.url).port, RESULT: result },
+    env: { ...process.env, PORT: new URL(gateway.direct).port, RESULT: result },
   })
   // As long as this thread does nothing else, nobody accepts: all of them have only the kernel to hold them.
   for (let waits = 0; waits < 1_500 && !existsSync(result); waits += 1) Bun.sleepSync(10)

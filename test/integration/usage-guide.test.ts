@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type SluiceProcess, startSluice } from '../support/sluice-process.ts'
-import { tempDir } from '../support/temp.ts'
+import { type Deployed, startDeployed } from '../support/deployed.ts'
 import { until } from '../support/until.ts'
 import { WsClient } from '../support/ws-client.ts'
 
@@ -53,10 +52,10 @@ interface ReplayedEvent {
 }
 
 const patience = { timeoutMs: 60_000, everyMs: 100 }
-let sluice: SluiceProcess
+let sluice: Deployed
 
 beforeAll(async () => {
-  sluice = await startSluice({ dataDir: tempDir() })
+  sluice = await startDeployed()
 }, 90_000)
 afterAll(() => sluice[Symbol.asyncDispose]())
 

@@ -102,7 +102,7 @@ test('a slow SSE stream misses nothing and gets merged chunks', async () => {
 test('a WebSocket from which no byte leaves for the allowed time is closed with 4008', async () => {
   const model = new ScriptedModel()
   await using gateway = testGateway({ model, env, timing: { stallMs: 300 } })
-  await using slow = await RawSocket.webSocket(gateway.url, '/ws/chat?sessionId=s')
+  await using slow = await RawSocket.webSocket(gateway.direct, '/ws/chat?sessionId=s')
   await until(() => slow.text.includes('"live"'))
   slow.stopReading()
   await flood(gateway, model)
@@ -115,7 +115,7 @@ test('a WebSocket from which no byte leaves for the allowed time is closed with 
 test('an SSE stream from which no byte leaves for the allowed time just ends', async () => {
   const model = new ScriptedModel()
   await using gateway = testGateway({ model, env, timing: { stallMs: 300 } })
-  await using slow = await RawSocket.get(gateway.url, '/sse/chat?sessionId=s')
+  await using slow = await RawSocket.get(gateway.direct, '/sse/chat?sessionId=s')
   await until(() => slow.text.includes('event: live'))
   slow.stopReading()
   await flood(gateway, model)

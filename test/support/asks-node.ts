@@ -1,7 +1,4 @@
-import type { EventLog, LogRecord } from '#eventlog/event-log.ts'
-import { sqliteLog } from '#eventlog/sqlite/sqlite-log.ts'
-import { openStore } from '#eventlog/sqlite/store.ts'
-import { decodeRecord } from '#events/codec.ts'
+import type { LogRecord } from '#eventlog/event-log.ts'
 import type { Event } from '#events/event.ts'
 import type { Archive, ArchivedMessage } from '#gateway/chat/archive.ts'
 import type { Asks, Who } from '#gateway/chat/asks.ts'
@@ -15,10 +12,10 @@ import type {
   SessionRef,
   StoredMessage,
 } from '#gateway/generations/generations.ts'
-import { sqliteGenerations } from '#gateway/generations/sqlite/sqlite-generations.ts'
 import type { LimitsConfig } from '#gateway/limits/limits.ts'
 import { memoryLimits } from '#gateway/limits/memory-limits.ts'
 import { quietLog } from '#runtime/log.ts'
+import { type HotState, hotParts } from './hot-parts.ts'
 import { ScriptedModel } from './scripted-model.ts'
 import { tempDir } from './temp.ts'
 import { opened } from './tracker.ts'
@@ -48,11 +45,11 @@ export interface AsksNode extends AsyncDisposable {
   model: ScriptedModel
   archive: PlainArchive
   dataDir: string
-  hot: Hot
+  hot: HotState
   /** All steps of a session that its log still has. */
   steps(sessionId: string): Promise<LogStep[]>
   /** The last step of an answer, once it is there. */
-  done(sessionId: string, messageId: string): Promise<Frame>
+  done(sessionId: string, messageId: string, timeoutMs?: number): Promise<Frame>
   history(sessionId: string): Promise<StoredMessage[]>
   /** Every record in the log, in the order of partitions and offsets. */
   records(): Promise<LogRecord[]>
@@ -67,7 +64,10 @@ export function asksNode(options: AsksNodeOptions = {}): AsksNode {
   const closed = opened('a node that makes answers')
   const { dataDir = tempDir(), archive = new PlainArchive(), between = (it) => it } = options
   const hot = options.beside?.hot ?? openHot(dataDir)
-  const generations = between(hot.generations)
+  // The next node's, where there are several.
+  const [own] = hot.nodes
+  const parts = (options.beside === undefined ? own : hot.nodes.at(-1)) ?? own
+  const generations = between(parts.generations)
   const sessions = createSessions({ generations, archive })
   const model = new ScriptedModel()
   const asks = createAsks({
@@ -84,26 +84,26 @@ export function asksNode(options: AsksNodeOptions = {}): AsksNode {
     },
     ...(options.timing && { timing: options.timing }),
   })
-  const steps = (sessionId: string) => readSteps(hot.generations, sessionId)
+  const steps = (sessionId: string) => readSteps(own.generations, sessionId)
   return {
     asks,
     sessions,
-    generations: hot.generations,
+    generations: own.generations,
     hot,
     model,
     archive,
     dataDir,
     steps,
-    async done(sessionId, messageId) {
+    async done(sessionId, messageId, timeoutMs = 4_000) {
       const find = async () => {
         const all = await steps(sessionId)
         return all.find((step) => step.type === 'done' && step.messageId === messageId)
       }
-      return frameOf((await until(find)) as LogStep)
+      return frameOf((await until(find, { timeoutMs })) as LogStep)
     },
-    history: async (sessionId) => (await hot.generations.snapshot(sessionId))?.history ?? [],
-    records: () => readRecords(hot.log),
-    events: async () => (await readRecords(hot.log)).map(eventOf),
+    history: async (sessionId) => (await own.generations.snapshot(sessionId))?.history ?? [],
+    records: () => hot.log.records(),
+    events: () => hot.log.events(),
     async [Symbol.asyncDispose]() {
       await asks[Symbol.asyncDispose]()
       if (options.beside === undefined) await hot[Symbol.asyncDispose]()
@@ -112,49 +112,17 @@ export function asksNode(options: AsksNodeOptions = {}): AsksNode {
   }
 }
 
-interface Hot extends AsyncDisposable {
-  generations: Generations
-  log: EventLog
-}
-
-function openHot(dataDir: string): Hot {
-  const store = openStore({ dataDir })
-  const log = sqliteLog(store)
-  const ttls = { resumeTtlMs: 600_000, historyTtlMs: 3_600_000 }
-  const bounds = { outboxMaxEvents: 1e6, outboxMaxBytes: 1e9 }
-  const generations = sqliteGenerations(store, { ...ttls, ...bounds })
-  return {
-    generations,
-    log,
-    async [Symbol.asyncDispose]() {
-      await generations[Symbol.asyncDispose]()
-      await log[Symbol.asyncDispose]()
-      store[Symbol.dispose]()
-    },
-  }
-}
-
-async function readRecords(log: EventLog): Promise<LogRecord[]> {
-  const all: LogRecord[] = []
-  for (const topic of ['stream-events', 'chat-events']) {
-    for (const kept of (await log.kept(topic)) ?? []) {
-      for await (const records of log.read(kept, AbortSignal.timeout(5_000))) {
-        all.push(...records)
-      }
-    }
-  }
-  return all
+function openHot(dataDir: string): HotState {
+  return hotParts({
+    ...{ dataDir, limits: unlimited, chat: chatDefault },
+    ...{ resumeTtlMs: 600_000, historyTtlMs: 3_600_000 },
+    ...{ outboxMaxEvents: 1e6, outboxMaxBytes: 1e9 },
+  })
 }
 
 export function frameOf(step: LogStep): Frame {
   if (step.type === 'chunk') return { ...step }
   return JSON.parse(`${step.frame},"seq":${step.seq}}`) as Frame
-}
-
-function eventOf(record: Parameters<typeof decodeRecord>[0]): Event {
-  const decoded = decodeRecord(record)
-  if (decoded.is === 'event') return decoded.event
-  throw new Error(`the log holds a bad event: ${JSON.stringify(decoded)}`)
 }
 
 async function readSteps(generations: Generations, sessionId: string): Promise<LogStep[]> {

@@ -3,7 +3,6 @@ import { dbOver } from '#db/client.ts'
 import { DatabaseAway } from '#db/errors.ts'
 import { migrate } from '#db/migrate.ts'
 import { postgresDatabase } from '#db/postgres.ts'
-import { openStore, type Store } from '#eventlog/sqlite/store.ts'
 import { postgresArchive } from '#gateway/archive/postgres-archive.ts'
 import type { Archive } from '#gateway/chat/archive.ts'
 import { ContractError } from '#gateway/chat/errors.ts'
@@ -11,14 +10,14 @@ import type { ViewersTiming } from '#gateway/chat/viewers/viewers.ts'
 import { gatewayConfig } from '#gateway/config.ts'
 import { createGateway, type Gateway, type GatewayParts } from '#gateway/gateway.ts'
 import type { Generations } from '#gateway/generations/generations.ts'
-import { sqliteGenerations } from '#gateway/generations/sqlite/sqlite-generations.ts'
-import { memoryLimits } from '#gateway/limits/memory-limits.ts'
 import { demoModel } from '#gateway/models/demo.ts'
 import type { Model } from '#gateway/models/model.ts'
 import type { Env } from '#runtime/env.ts'
 import { type Log, quietLog } from '#runtime/log.ts'
 import { PlainArchive } from './asks-node.ts'
+import { type HotLog, type HotParts, type HotState, hotParts, serversOf } from './hot-parts.ts'
 import { testDatabase } from './postgres.ts'
+import { roundRobin } from './round-robin.ts'
 import { tempDir } from './temp.ts'
 import { opened } from './tracker.ts'
 
@@ -36,15 +35,23 @@ export interface TestGatewayOptions {
   log?: Log
   now?: () => number
   timing?: Partial<ViewersTiming>
+  /** Two nodes over this Redis, whatever the run is of. */
+  redisUrl?: string
   /** Between this node and its hot state. */
   between?: (generations: Generations) => Generations
 }
 
 export interface TestGateway extends AsyncDisposable {
   url: string
+  /** Past the proxy, where there is one: for what a buffer on the way would hide. */
+  direct: string
+  /** Each by itself; of the embedded parts there is one. */
+  nodes: readonly Gateway[]
   gateway: Gateway
   generations: Generations
-  store: Store
+  /** What its steps have told. */
+  log: HotLog
+  expire: HotState['expire']
   dataDir: string
   /** A call of the REST API with a JSON body, as `as` (a token), and what came of it. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>
@@ -54,6 +61,8 @@ export interface TestGateway extends AsyncDisposable {
 
 export interface CallOptions {
   as?: string
+  /** One node, where it matters which. */
+  url?: string
   body?: unknown
   headers?: Record<string, string>
 }
@@ -66,38 +75,52 @@ export interface Answer {
   body: any
 }
 
-/** A whole gateway in this process: real sockets, a real store, and a real Postgres when it is given one. */
+/**
+ * A whole gateway in this process: real sockets, real hot state, and a real Postgres when it is given one. Where the run
+ * is of the real parts it is two nodes over Redis, behind a proxy that sends every call to the other one.
+ */
 export function testGateway(options: TestGatewayOptions = {}): TestGateway {
   const dataDir = options.env?.['DATA_DIR'] ?? tempDir()
-  const config = gatewayConfig({ PORT: '0', DATA_DIR: dataDir, ...options.env }, 'test-node')
-  const store = openStore({ dataDir })
   const now = options.now ?? Date.now
-  const kept = sqliteGenerations(store, config, { now })
-  const generations = options.between?.(kept) ?? kept
   const { database = away } = options
-  const gateway = createGateway({
-    config,
-    generations,
-    database,
-    archive:
-      options.archive ?? (database === away ? new PlainArchive() : postgresArchive(database)),
-    limits: memoryLimits(config.limits, now),
-    model: options.model ?? demoModel({ tokensPerSecond: 0, firstTokenMs: 0 }),
-    forwardReplay: options.forwardReplay ?? noReplay,
-    log: options.log ?? quietLog,
-    now,
-    ...(options.dependencies && { dependencies: options.dependencies }),
-    ...(options.timing && { timing: options.timing }),
-  })
+  const archive =
+    options.archive ?? (database === away ? new PlainArchive() : postgresArchive(database))
+  const model = options.model ?? demoModel({ tokensPerSecond: 0, firstTokenMs: 0 })
+  const start = (nodeId: string, parts: HotParts) => {
+    const config = gatewayConfig(
+      { PORT: '0', DATA_DIR: dataDir, ...serversOf(options.redisUrl), ...options.env },
+      nodeId,
+    )
+    return createGateway({
+      ...{ config, database, archive, model, now },
+      generations: options.between?.(parts.generations) ?? parts.generations,
+      limits: parts.limits,
+      forwardReplay: options.forwardReplay ?? noReplay,
+      log: options.log ?? quietLog,
+      ...(options.dependencies && { dependencies: options.dependencies }),
+      ...(options.timing && { timing: options.timing }),
+    })
+  }
+  const config = gatewayConfig({ DATA_DIR: dataDir, ...options.env }, 'test-node')
+  const hot = hotParts(config, { now, redisUrl: options.redisUrl })
+  const [first, ...more] = hot.nodes
+  const { generations } = first
+  const own = start('test-node', first)
+  const others = more.map((parts, index) => start(`test-node-${index + 2}`, parts))
+  const gateway = together(own, others)
   const closed = opened('gateway')
   const { url } = gateway
+  const direct = own.url
   const call = (method: string, path: string, asked: CallOptions = {}) =>
-    answerOf(fetch(url + path, requestOf(method, asked)))
+    answerOf(fetch((asked.url ?? url) + path, requestOf(method, asked)))
   return {
     url,
+    direct,
+    nodes: [own, ...others],
     gateway,
-    generations: kept,
-    store,
+    generations,
+    log: hot.log,
+    expire: hot.expire,
     dataDir,
     call,
     async token(userId, roles = []) {
@@ -106,10 +129,29 @@ export function testGateway(options: TestGatewayOptions = {}): TestGateway {
     },
     async [Symbol.asyncDispose]() {
       await gateway.stop()
-      await kept[Symbol.asyncDispose]()
-      store[Symbol.dispose]()
+      await hot[Symbol.asyncDispose]()
       closed()
     },
+  }
+}
+
+/** Several nodes as one, by way of a proxy; one by itself. */
+function together(first: Gateway, more: readonly Gateway[]): Gateway {
+  if (more.length === 0) return first
+  const gateways = [first, ...more]
+  const ports = gateways.map(({ url }) => Number(new URL(url).port))
+  const proxy = roundRobin(() => ports)
+  const stop = async () => {
+    proxy.close()
+    await Promise.all(gateways.map((gateway) => gateway.stop()))
+  }
+  return {
+    url: `http://127.0.0.1:${proxy.port}`,
+    async drain() {
+      await Promise.all(gateways.map((gateway) => gateway.drain()))
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   }
 }
 

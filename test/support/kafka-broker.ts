@@ -84,7 +84,9 @@ export async function startBroker(say?: (line: string) => void): Promise<Broker>
   const properties = join(folder, 'server.properties')
   const logged = join(folder, 'out')
   await Bun.write(properties, propertiesOf(folder, port, controllerPort))
-  const id = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64url')
+  const random = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64url')
+  // Else it would be taken for an option.
+  const id = random.replace(/^-/, 'A')
   const format = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', properties]
   await run(['java', '-XX:TieredStopAtLevel=1', '-cp', libs, ...format])
   let child: Bun.Subprocess | null = null

@@ -20,16 +20,16 @@ export class Reader {
     this.#transport = transport
   }
 
-  /** Connects with its cursor; a former connection is cut. */
-  connect(): void {
+  /** Connects with its cursor; a former connection is cut. `url`: of another node. */
+  connect(url = this.#url): void {
     this.cut()
     const { cursor } = this.transcript
     const options = { sessionId: this.#sessionId }
     this.#read = 0
     this.link =
       this.#transport === 'websocket'
-        ? new WsClient(this.#url, { ...options, ...(cursor !== null && { cursor }) })
-        : new SseClient(this.#url, { ...options, ...(cursor !== null && { lastEventId: cursor }) })
+        ? new WsClient(url, { ...options, ...(cursor !== null && { cursor }) })
+        : new SseClient(url, { ...options, ...(cursor !== null && { lastEventId: cursor }) })
   }
 
   cut(): void {

@@ -27,6 +27,17 @@ export function atFileEnd(run: () => Promise<void> | void): void {
   cleanups.push({ scope: 'file', run })
 }
 
+/** What is opened at once in here lives as long as the file, also inside a test. */
+export function lasting<T>(open: () => T): T {
+  const wasInside = insideTest
+  insideTest = false
+  try {
+    return open()
+  } finally {
+    insideTest = wasInside
+  }
+}
+
 export function testBegins(): void {
   insideTest = true
 }

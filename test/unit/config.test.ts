@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { GatewayEnv, gatewayConfig } from '#gateway/config.ts'
+import { realConfig } from '#gateway/real/config.ts'
 import { ConfigError, type Env } from '#runtime/env.ts'
 
 const config = (env: Env = {}) => gatewayConfig(env, 'host-1')
@@ -135,6 +136,35 @@ describe('the mode', () => {
       expect(found).toHaveLength(1)
       expect(found[0]).toStartWith(`${variable}: must be set`)
     }
+  })
+})
+
+describe('of a gateway on real servers', () => {
+  test('is that of any gateway, with all three servers', () => {
+    expect(realConfig(servers, 'host-1')).toEqual({
+      ...config(servers),
+      servers: {
+        kafkaBrokers: ['k1:9092', 'k2:9092'],
+        redisUrls: ['redis://127.0.0.1:6379'],
+        databaseUrl: 'postgres://u:p@db/sluice',
+      },
+    })
+  })
+
+  test('names all that is missing, with every other problem and telemetry’s', () => {
+    let found: readonly string[] = []
+    try {
+      realConfig({ PORT: 'x', OTEL_METRICS_EXPORTER: 'x' }, 'host-1')
+    } catch (error) {
+      if (error instanceof ConfigError) found = error.problems
+    }
+    expect(found.map((line) => line.slice(0, line.indexOf(':'))).toSorted()).toEqual([
+      'DATABASE_URL',
+      'KAFKA_BROKERS',
+      'OTEL_METRICS_EXPORTER',
+      'PORT',
+      'REDIS_URL',
+    ])
   })
 })
 

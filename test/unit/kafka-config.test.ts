@@ -110,6 +110,13 @@ describe('a topic', () => {
     expect(daysOf('stream-events.audit-trail-consumer.dlq')).toBe(30)
   })
 
+  test('takes records of any time, also of a node whose clock is hours ahead', () => {
+    const { config } = newTopic('stream-events', 16, 1)
+    for (const side of ['before', 'after']) {
+      expect(config[`message.timestamp.${side}.max.ms`]).toBe('9223372036854775807')
+    }
+  })
+
   test('of dead letters takes more than the record that is parked there', () => {
     const bytesOf = (topic: string) => Number(newTopic(topic, 16, 1).config['max.message.bytes'])
     expect(bytesOf('stream-events')).toBe(4 << 20)

@@ -1,7 +1,7 @@
 import { asked, connected, KafkaConsumer, tellEvents } from './clients.mjs'
 import { Commits } from './commits.mjs'
 import { recordsFrame, said } from './frames.mjs'
-import { byStream, pieces } from './streams.mjs'
+import { pieces, Streams } from './streams.mjs'
 
 const assignPartitions = -175
 const revokePartitions = -174
@@ -10,9 +10,6 @@ const waitMs = 50
 const errorWaitMs = 100
 const seekMs = 5_000
 const answeredMs = 15_000
-// What may lie with the parent unread: of all partitions that it reads, and of one that it doesn't.
-const windowBytes = 4 << 20
-const shareBytes = 512 << 10
 const stallMs = 300
 
 /** @typedef {import('./streams.mjs').Stream} Stream */
@@ -21,8 +18,7 @@ const stallMs = 300
 export class Consuming {
   /** @type {any} */
   #client = null
-  /** @type {Map<string, Stream>} */
-  #streams = new Map()
+  #streams = new Streams((stream) => this.#paused(stream))
   /** @type {(() => Promise<void> | void)[]} */
   #tasks = []
   #isBusy = false
@@ -77,14 +73,16 @@ export class Consuming {
       this.#client.incrementalAssign(
         positions.map(({ topic, partition, offset }) => ({ topic, partition, offset })),
       )
-      for (const { topic, partition, stream } of positions) this.#begin(topic, partition, stream)
+      for (const { topic, partition, stream } of positions) {
+        this.#streams.begin(topic, partition, stream)
+      }
     })
   }
 
   /** @param {{ partitions: { topic: string, partition: number }[] }} ask */
   unassign({ partitions }) {
     return this.#answer(() => {
-      for (const { topic, partition } of partitions) this.#streams.delete(`${topic}/${partition}`)
+      for (const { topic, partition } of partitions) this.#streams.end(topic, partition)
       this.#client.incrementalUnassign(partitions)
     })
   }
@@ -92,7 +90,7 @@ export class Consuming {
   /** @param {{ topic: string, partition: number, offset: number, stream: number }} ask */
   seek({ topic, partition, offset, stream }) {
     return this.#between(async () => {
-      const before = this.#streams.get(`${topic}/${partition}`)
+      const before = this.#streams.of(topic, partition)
       if (before === undefined) return
       const place = { topic, partition, offset }
       try {
@@ -102,27 +100,21 @@ export class Consuming {
         this.#client.incrementalUnassign([{ topic, partition }])
         this.#client.incrementalAssign([place])
       }
-      const now = this.#begin(topic, partition, stream)
+      const now = this.#streams.begin(topic, partition, stream)
       now.isLeft = before.isLeft
       if (before.isPaused) this.#client.resume([{ topic, partition }])
     })
   }
 
   /** @param {{ stream: number, isLeft: boolean }} ask */
-  leave({ stream: id, isLeft }) {
-    const stream = this.#streamOf(id)
-    if (stream === undefined) return
-    stream.isLeft = isLeft
-    this.#balance(stream)
+  leave({ stream, isLeft }) {
+    this.#streams.leave(stream, isLeft)
     this.#go()
   }
 
-  /** @param {number} id @param {number} bytes */
-  credit(id, bytes) {
-    const stream = this.#streamOf(id)
-    if (stream === undefined) return
-    stream.unread -= bytes
-    this.#balance(stream)
+  /** @param {number} stream @param {number} bytes */
+  credit(stream, bytes) {
+    this.#streams.read(stream, bytes)
     this.#go()
   }
 
@@ -139,7 +131,7 @@ export class Consuming {
       // A rebalance that is not answered would keep the client from closing.
       await this.#until(() => this.#unanswered === 0)
       client.unsubscribe()
-      await this.#until(() => this.#unanswered === 0 && this.#streams.size === 0)
+      await this.#until(() => this.#unanswered === 0 && this.#streams.isEmpty)
     }
     this.#isOver = true
     await this.#between(() => undefined)
@@ -171,13 +163,6 @@ export class Consuming {
       this.#unanswered -= 1
       for (const look of this.#watchers) look()
     }
-  }
-
-  /** @param {string} topic @param {number} partition @param {number} id */
-  #begin(topic, partition, id) {
-    const stream = { id, topic, partition, unread: 0, isLeft: false, isPaused: false }
-    this.#streams.set(`${topic}/${partition}`, stream)
-    return stream
   }
 
   /** @param {number | undefined} code @param {any[]} partitions */
@@ -214,7 +199,7 @@ export class Consuming {
       return
     }
     if (this.#isOver || this.#client === null) return
-    if (this.#active() < windowBytes) this.#consume()
+    if (this.#streams.hasRoom) this.#consume()
     else this.#stall ??= setTimeout(() => this.#hold(), stallMs)
   }
 
@@ -249,56 +234,26 @@ export class Consuming {
 
   /** @param {any[]} messages */
   #deliver(messages) {
-    for (const [stream, those] of byStream(messages, this.#streams)) {
+    for (const [stream, those] of this.#streams.sorted(messages)) {
+      let bytes = 0
       for (const some of pieces(those)) {
         const frame = recordsFrame(said.records, [this.#member, stream.id], some)
-        stream.unread += frame.length
+        bytes += frame.length
         this.#parent.write(frame)
       }
-      this.#balance(stream)
+      this.#streams.written(stream, bytes)
     }
   }
 
-  #active() {
-    let bytes = 0
-    for (const { unread, isLeft, isPaused } of this.#streams.values()) {
-      if (!isLeft && !isPaused) bytes += unread
-    }
-    return bytes
-  }
-
-  /** The parent has not gone on for a while: the partitions that it leaves must not keep the others. */
   #hold() {
     this.#stall = null
-    let active = this.#active()
-    const most = [...this.#streams.values()].sort((a, b) => b.unread - a.unread)
-    for (const stream of most) {
-      if (active < windowBytes / 2) break
-      if (stream.isLeft || stream.isPaused || stream.unread === 0) continue
-      active -= stream.unread
-      this.#pause(stream, true)
-    }
+    this.#streams.makeRoom()
     this.#go()
   }
 
   /** @param {Stream} stream */
-  #balance(stream) {
-    if (stream.isPaused && stream.unread < shareBytes / 2) this.#pause(stream, false)
-    else if (stream.isLeft && !stream.isPaused && stream.unread >= shareBytes)
-      this.#pause(stream, true)
-  }
-
-  /** @param {Stream} stream @param {boolean} isPaused */
-  #pause(stream, isPaused) {
-    const { topic, partition } = stream
-    stream.isPaused = isPaused
+  #paused({ topic, partition, isPaused }) {
     if (isPaused) this.#client.pause([{ topic, partition }])
     else this.#client.resume([{ topic, partition }])
-  }
-
-  /** @param {number} id */
-  #streamOf(id) {
-    for (const stream of this.#streams.values()) if (stream.id === id) return stream
-    return undefined
   }
 }

@@ -39,8 +39,6 @@ export class Answer {
   readonly job: Job
   /** The outcome that stands; null when this node is not the one to end it. */
   readonly ended: Promise<Outcome | null>
-  /** Whether anybody has watched the session since it began. */
-  isWatched = false
   readonly #deps: AnswerDeps
   readonly #transcript = new Transcript()
   readonly #outgoing: Outgoing
@@ -70,6 +68,7 @@ export class Answer {
       nodeId: deps.nodeId,
       traceparent: job.trace.traceparent,
       chunkEventMs: deps.config.chunkEventMs,
+      isCrowded: () => deps.generations.isCrowded(session.sessionId),
       eventContent: deps.config.eventContent,
       now: deps.now,
     }

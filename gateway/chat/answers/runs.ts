@@ -4,6 +4,8 @@ import type { Chunk } from '../text.ts'
 import type { Transcript } from './transcript.ts'
 
 const runBytesMax = 16 * 1024
+/** What an outbox that is more than half full is spared: so many times fewer runs. */
+const crowdedFactor = 10
 
 export interface RunsOptions {
   session: SessionRef
@@ -12,6 +14,8 @@ export interface RunsOptions {
   traceparent?: string | undefined
   /** A run is closed by the first chunk that comes this long after its first; 0: every chunk by itself. */
   chunkEventMs: number
+  /** Runs last longer while this says so. */
+  isCrowded?: () => boolean
   eventContent: 'full' | 'none'
   now: () => number
 }
@@ -41,7 +45,7 @@ export class Runs {
 
   /** Whether a run is open past its time. */
   isOverdue(nowMs: number): boolean {
-    return this.#from < this.#to && nowMs - this.#firstAtMs >= this.#options.chunkEventMs
+    return this.#from < this.#to && this.#isOver(nowMs)
   }
 
   /** The next chunk; a run that it closes is put into `closed`. */
@@ -71,8 +75,15 @@ export class Runs {
     return (
       chunk.part === this.#part &&
       this.#bytes + chunk.bytes <= runBytesMax &&
-      chunk.atMs - this.#firstAtMs < this.#options.chunkEventMs
+      !this.#isOver(chunk.atMs)
     )
+  }
+
+  #isOver(nowMs: number): boolean {
+    const { chunkEventMs, isCrowded } = this.#options
+    const lastedMs = nowMs - this.#firstAtMs
+    if (lastedMs < chunkEventMs) return false
+    return lastedMs >= chunkEventMs * crowdedFactor || isCrowded?.() !== true
   }
 
   #event(): OpenEvent {

@@ -139,7 +139,10 @@ export class Viewers {
     viewer.wake()
     const { session } = room
     if (session === null) return
-    if (viewer.isCounted) this.#asks.viewersChanged(session, room.counted)
+    // Whom a drain sends away is on the way to another node: they have not abandoned anything.
+    if (viewer.isCounted && !this.#isDraining) {
+      this.#asks.viewersChanged(session, room.counted)
+    }
     if (outlet.connection === 0) return
     const fields = { ...this.#fieldsOf(outlet), code }
     this.events.tell('CLIENT_DISCONNECTED', session, this.now(), fields)

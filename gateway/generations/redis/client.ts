@@ -1,6 +1,10 @@
-import { createClient } from 'redis'
+import { createClient, RESP_TYPES } from 'redis'
 
 export type Client = ReturnType<typeof createClient>
+export type CommandOptions = Parameters<Client['sendCommand']>[1]
+
+/** Texts of the reply as their bytes. */
+export const inBytes: CommandOptions = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }
 
 /** Hot state is out of reach; whether what was under way has happened is unknown. */
 export class Unreachable extends Error {

@@ -1,7 +1,5 @@
-import { shards } from '#events/murmur2.ts'
-import type { GenerationsOptions } from '../generations.ts'
-import { groupsOf } from './groups.ts'
-import { outboxKeys } from './outbox.ts'
+import type { HotHealth } from '../generations.ts'
+import { Backlog, type BacklogOptions } from './backlog.ts'
 import type { Routes } from './routes.ts'
 import type { Server } from './server.ts'
 
@@ -14,20 +12,17 @@ interface ServerCondition {
   fault: string | null
 }
 
-type Bounds = Pick<GenerationsOptions, 'outboxMaxEvents' | 'outboxMaxBytes'>
-
 /** How the servers are, by a look each second. */
 export class Condition implements Disposable {
+  readonly backlog: Backlog
   readonly #routes: Routes
-  readonly #bounds: Bounds
   readonly #servers = new Map<Server, ServerCondition>()
   readonly #timer: Timer
-  #isOutboxFull = false
   #isLooking = false
 
-  constructor(routes: Routes, bounds: Bounds) {
+  constructor(routes: Routes, options: BacklogOptions) {
     this.#routes = routes
-    this.#bounds = bounds
+    this.backlog = new Backlog(routes, options)
     this.#timer = setInterval(() => void this.#look(), lookMs)
     this.#timer.unref()
   }
@@ -39,22 +34,21 @@ export class Condition implements Disposable {
 
   up(server: Server): void {
     void this.#lookAt(server)
+    void this.#lookAtBacklog()
   }
 
-  health(): { state: 'up' | 'down'; reason?: string; full?: boolean } {
+  health(): HotHealth {
     const down = this.#routes.servers.find((server) => !server.isUp)
     if (down !== undefined) return { state: 'down', reason: down.failure }
     const faults = this.#routes.servers.map((server) => this.#servers.get(server)?.fault ?? null)
     const reasons = [...new Set(faults)].filter((fault) => fault !== null)
     const isShort = this.#routes.servers.some((each) => this.#servers.get(each)?.isMemoryFull)
     if (isShort) reasons.push('Redis is short of memory: no new answers begin')
-    const full = this.#isOutboxFull
+    const { isFull: full, clockOffMs } = this.backlog
     if (full) reasons.push('the outbox is full: no new answers begin')
-    return {
-      state: 'up',
-      ...(reasons.length > 0 && { reason: reasons.join('; ') }),
-      ...(full && { full }),
-    }
+    if (clockOffMs !== 0) reasons.push(`the clock of this node is ${-clockOffMs} ms off Redis'`)
+    if (reasons.length === 0) return { state: 'up' }
+    return { state: 'up', reason: reasons.join('; '), degraded: true, ...(full && { full }) }
   }
 
   [Symbol.dispose](): void {
@@ -69,9 +63,7 @@ export class Condition implements Disposable {
         if (!this.#routes.servers.includes(server)) this.#servers.delete(server)
       }
       await Promise.all(this.#routes.servers.map((server) => this.#lookAt(server)))
-      await this.#lookAtOutbox()
-    } catch {
-      // Out of reach: `health` says so by the connection itself.
+      await this.#lookAtBacklog()
     } finally {
       this.#isLooking = false
     }
@@ -90,23 +82,12 @@ export class Condition implements Disposable {
     }
   }
 
-  async #lookAtOutbox(): Promise<void> {
-    const eventsMax = Math.max(1, Math.ceil(this.#bounds.outboxMaxEvents / shards))
-    const bytesMax = Math.max(1, Math.ceil(this.#bounds.outboxMaxBytes / shards))
-    const all = this.#routes.bases.map((_, shard) => shard)
-    const groups = groupsOf(this.#routes, all, 1, (shard) => shard)
-    const sizes = await Promise.all(
-      groups.map(({ shard }) => {
-        const key = outboxKeys.size(this.#routes.base(shard))
-        return this.#routes.command(shard, ['HMGET', key, 'n', 'b'])
-      }),
-    )
-    const full = sizes.filter((size) => {
-      const [events, bytes] = (size as (string | null)[]).map(Number)
-      return (events ?? 0) >= eventsMax || (bytes ?? 0) >= bytesMax
-    })
-    // One busy session fills its own shard; only what stands still fills them all.
-    this.#isOutboxFull = full.length >= shards / 2
+  async #lookAtBacklog(): Promise<void> {
+    try {
+      await this.backlog.look()
+    } catch {
+      // Out of reach: `health` says so by the connection itself.
+    }
   }
 }
 

@@ -22,6 +22,8 @@ export interface RedisOptions extends GenerationsOptions {
   settleMs?: number
   /** Between two looks at the sessions that are watched: they are kept. */
   keepMs?: number
+  /** This node's clock: compared with Redis'. */
+  now?: () => number
   /** Added to Redis' clock: for tests, which can't wait for a day. */
   aheadMs?: () => number
 }

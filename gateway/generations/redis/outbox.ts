@@ -6,12 +6,13 @@ import type { OpenEvent } from '../generations.ts'
  * fields `t` topic, `k` key, `h` head (`eventId`, `eventType`, timestamp in ms, `nodeId`, `traceparent` or nothing, a line
  * each) and `v` value, the event's whole JSON. The hash `<base>outbox:size` counts entries (`n`) and bytes of `v` (`b`);
  * who takes an entry out subtracts it in the same script. What the log refuses for good is in `<base>outbox:refused`,
- * with the same fields and `e`, why.
+ * with the same fields and `e`, why. `<base>relay` is there, for a while, as long as a relay holds the shard.
  */
 export const outboxKeys = {
   stream: (base: string) => `${base}outbox`,
   size: (base: string) => `${base}outbox:size`,
   refused: (base: string) => `${base}outbox:refused`,
+  relay: (base: string) => `${base}relay`,
 }
 
 /** The part of an event that is known before its step: for the record's headers. */
@@ -24,15 +25,14 @@ export function pushEvent(args: string[], event: OpenEvent): void {
   args.push(event.topic, event.key, headOf(event), event.json)
 }
 
-/** The record of an entry: its fields and values, by turns. */
-export function recordOfEntry(fields: Readonly<Record<string, string>>): EventRecord {
-  const [eventId = '', eventType = '', timestamp = '', nodeId = '', traceparent = ''] = (
-    fields['h'] ?? ''
-  ).split('\n')
+/** The record of an entry. */
+export function recordOfEntry(fields: Readonly<Record<string, string | Buffer>>): EventRecord {
+  const head = (fields['h'] ?? '').toString().split('\n')
+  const [eventId = '', eventType = '', timestamp = '', nodeId = '', traceparent = ''] = head
   return recordOf({
     eventId,
     eventType,
-    topic: fields['t'] ?? '',
+    topic: (fields['t'] ?? '').toString(),
     key: fields['k'] ?? '',
     timestamp: Number(timestamp),
     nodeId,

@@ -1,5 +1,7 @@
 import { randomToken } from '#runtime/ids.ts'
 import type { Generations } from '../generations.ts'
+import { Attendance } from './attendance.ts'
+import type { Backlog } from './backlog.ts'
 import { Condition } from './condition.ts'
 import { Ears } from './ears.ts'
 import type { Hot, RedisOptions } from './hot.ts'
@@ -22,17 +24,25 @@ import { Telling } from './telling.ts'
 const timeoutMsDefault = 1_500
 const originLength = 8
 
+export interface RedisGenerations extends Generations {
+  /** For what else is kept beside hot state. */
+  routes: Routes
+  /** What waits for a relay. */
+  backlog: Backlog
+}
+
 /**
  * Hot state in Redis 7 or newer: one server, a list of them, or a cluster. Answers at once, whether Redis is there or
  * not; what is asked of it while it is out of reach rejects.
  */
-export function redisGenerations(options: RedisOptions): Generations {
+export function redisGenerations(options: RedisOptions): RedisGenerations {
   const hot = createHot(options)
   const { routes, ears, condition } = hot
   const { begin, request } = beginning(hot)
   const keep = keeping(hot)
   const leases = leasing(hot)
   const telling = new Telling(routes)
+  const attendance = new Attendance(routes)
   hot.onUp = () => {
     // Whatever an older copy of the leases says: their owner lives.
     const owned = hot.owned.all()
@@ -76,13 +86,19 @@ export function redisGenerations(options: RedisOptions): Generations {
     lapsed: leases.lapsed,
     setStatus: keep.setStatus,
     watch: (sessionId, listener) => ears.watch(sessionId, listener),
+    attend: (sessionId) => attendance.attend(sessionId),
+    isAttended: (sessionId) => attendance.isAttended(sessionId),
     tell: (events) => telling.tell(events),
+    isCrowded: (sessionId) => condition.backlog.isCrowded(shardOfSession(sessionId)),
+    routes,
+    backlog: condition.backlog,
     health: async () => condition.health(),
     async [Symbol.asyncDispose]() {
       clearInterval(timer)
       await telling[Symbol.asyncDispose]()
       hot.said[Symbol.dispose]()
       condition[Symbol.dispose]()
+      attendance[Symbol.dispose]()
       ears[Symbol.dispose]()
       routes[Symbol.dispose]()
     },
@@ -116,7 +132,7 @@ function createHot(options: RedisOptions): Wired {
     origin,
     baseOf: (sessionId) => routes.base(shardOfSession(sessionId)),
     subscribe: (sessionId, channels) => routes.subscribe(shardOfSession(sessionId), channels),
-    unsubscribe: (channel) => routes.unsubscribe(channel),
+    unsubscribe: (channel) => void routes.unsubscribe(channel),
     isOwned: (sessionId) => owned.has(sessionId),
     onClaimed: (messageId) => owned.delete(messageId),
   })

@@ -1,5 +1,6 @@
+import type { CommandOptions } from './client.ts'
 import { outboxKeys } from './outbox.ts'
-import type { ScriptName, Scripts } from './scripts.ts'
+import type { Script, ScriptName, Scripts } from './scripts.ts'
 import { Server } from './server.ts'
 import { shardBases, slotOf } from './shards.ts'
 
@@ -33,6 +34,7 @@ export class Routes implements Disposable {
   /** What every key of a shard begins with. */
   readonly bases: readonly string[]
   readonly #options: RoutesOptions
+  readonly #patientUntil: number
   readonly #slots: readonly number[]
   #servers: readonly Server[]
   #ofShard: Server[]
@@ -45,6 +47,7 @@ export class Routes implements Disposable {
 
   constructor(options: RoutesOptions) {
     this.#options = options
+    this.#patientUntil = performance.now() + options.timeoutMs
     this.bases = shardBases(options.prefix)
     this.#slots = this.bases.map((base) => slotOf(/\{(.*)\}/.exec(base)?.[1] ?? base))
     this.#servers = options.urls.map((url) => this.#newServer(url))
@@ -60,10 +63,9 @@ export class Routes implements Disposable {
     return this.#isCluster
   }
 
-  /** Before what goes together is put together: resolves once it is known what the servers are, or none is there. */
+  /** Before what goes together is put together: resolves once it is known what the servers are, or none was there. */
   async known(): Promise<void> {
-    const deadline = performance.now() + this.#options.timeoutMs
-    while (!this.#isKnown && performance.now() < deadline) await Bun.sleep(knownMs)
+    while (!this.#isKnown && performance.now() < this.#patientUntil) await Bun.sleep(knownMs)
   }
 
   get isKnown(): boolean {
@@ -90,8 +92,17 @@ export class Routes implements Disposable {
     return this.#routed(shard, (server) => server.run(script, all, args))
   }
 
-  command(shard: number, args: readonly string[]): Promise<unknown> {
-    return this.#routed(shard, (server) => server.command(args))
+  /** One that is not of hot state itself. In a cluster all keys are of this shard. */
+  runScript(
+    script: Script,
+    shard: number,
+    { keys, args }: { keys: readonly string[]; args: readonly string[] },
+  ): Promise<unknown> {
+    return this.#routed(shard, (server) => server.run(script, keys, args))
+  }
+
+  command(shard: number, args: readonly string[], options?: CommandOptions): Promise<unknown> {
+    return this.#routed(shard, (server) => server.command(args, options))
   }
 
   async #routed<T>(shard: number, send: (server: Server) => Promise<T>): Promise<T> {
@@ -121,9 +132,10 @@ export class Routes implements Disposable {
     }
   }
 
-  unsubscribe(channel: string): void {
-    this.#channels.get(channel)?.unsubscribe(channel)
+  async unsubscribe(channel: string): Promise<void> {
+    const server = this.#channels.get(channel)
     this.#channels.delete(channel)
+    await server?.unsubscribe(channel)
   }
 
   [Symbol.dispose](): void {
@@ -208,7 +220,7 @@ export class Routes implements Disposable {
       const now = this.of(shard)
       if (now === server) return
       this.#channels.set(channel, now)
-      server.unsubscribe(channel)
+      void server.unsubscribe(channel)
       moved.add(channel)
       await now.subscribe([channel])
     })

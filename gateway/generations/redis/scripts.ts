@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 
 const names = [
   'append',
+  'backlog',
   'begin',
   'chunks',
   'claim',
@@ -10,9 +11,14 @@ const names = [
   'erase',
   'find',
   'finish',
+  'hold',
   'lapsed',
   'open',
   'read',
+  'refuse',
+  'relayed',
+  'relays',
+  'release',
   'renew',
   'restore',
   'snapshot',
@@ -20,7 +26,11 @@ const names = [
   'tell',
   'touch',
   'untold',
+  'waiting',
 ] as const
+
+/** Run without the prelude: it would be most of their work. */
+const alone: ReadonlySet<string> = new Set(['backlog', 'chunks'])
 
 export type ScriptName = (typeof names)[number]
 
@@ -37,7 +47,7 @@ export function loadScripts(): Scripts {
   const textOf = (name: string) => readFileSync(new URL(`${name}.lua`, folder), 'utf8')
   const prelude = textOf('prelude')
   const loaded = names.map((name) => {
-    const text = name === 'chunks' ? textOf(name) : `${prelude}\n${textOf(name)}`
+    const text = alone.has(name) ? textOf(name) : `${prelude}\n${textOf(name)}`
     return [name, { text, sha1: createHash('sha1').update(text).digest('hex') }] as const
   })
   return Object.fromEntries(loaded) as Record<ScriptName, Script>

@@ -1,5 +1,12 @@
 import { ErrorReply } from 'redis'
-import { type Client, discard, messageOf, newClient, Unreachable } from './client.ts'
+import {
+  type Client,
+  type CommandOptions,
+  discard,
+  messageOf,
+  newClient,
+  Unreachable,
+} from './client.ts'
 import type { Script, Scripts } from './scripts.ts'
 import { Subscriber } from './subscriber.ts'
 
@@ -18,13 +25,16 @@ export interface ServerOptions {
 }
 
 const tickMs = 200
-const pingMs = 1_000
+/** Short enough that a server that hangs is found out within 2.5 s. */
+const pingMs = 500
 const loadingMs = 100
 
 /** One Redis server: a connection for commands and, once somebody subscribes, one for messages. */
 export class Server implements Disposable {
   readonly url: string
   readonly #options: ServerOptions
+  /** Until then what is asked of it waits for it to come up. */
+  readonly #patientUntil: number
   #client: Client
   readonly #subscriber: Subscriber
   #isReady = false
@@ -46,6 +56,7 @@ export class Server implements Disposable {
     this.url = options.url
     this.#options = options
     const { url, timeoutMs, onMessage } = options
+    this.#patientUntil = performance.now() + timeoutMs
     const onMissed = () => options.onMissed(this)
     this.#subscriber = new Subscriber({ url, timeoutMs, onMessage, onMissed })
     this.#client = this.#connect()
@@ -84,17 +95,17 @@ export class Server implements Disposable {
     }
   }
 
-  async command(args: readonly string[]): Promise<unknown> {
+  async command(args: readonly string[], options?: CommandOptions): Promise<unknown> {
     if (!this.#isReady && !this.#hasBeenUp) await this.#firstUp()
-    return await this.send(args)
+    return await this.send(args, options)
   }
 
-  send(args: readonly string[]): Promise<unknown> {
+  send(args: readonly string[], options?: CommandOptions): Promise<unknown> {
     if (!this.#isReady) return Promise.reject(new Unreachable(this.#failure))
     const client = this.#client
     if (this.#pending === 0) this.#movedAt = performance.now()
     this.#pending += 1
-    return client.sendCommand(args as string[]).then(
+    return client.sendCommand(args as string[], options).then(
       (reply) => {
         this.#replied(client)
         return reply
@@ -113,8 +124,8 @@ export class Server implements Disposable {
     return this.#subscriber.subscribe(channels)
   }
 
-  unsubscribe(channel: string): void {
-    this.#subscriber.unsubscribe(channel)
+  unsubscribe(channel: string): Promise<void> {
+    return this.#subscriber.unsubscribe(channel)
   }
 
   [Symbol.dispose](): void {
@@ -187,12 +198,15 @@ export class Server implements Disposable {
   }
 
   async #firstUp(): Promise<void> {
-    let timer: Timer | undefined
-    await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#options.timeoutMs)
-      this.#waiting.push(resolve)
-    })
-    clearTimeout(timer)
+    const patienceMs = this.#patientUntil - performance.now()
+    if (patienceMs > 0) {
+      let timer: Timer | undefined
+      await new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, patienceMs)
+        this.#waiting.push(resolve)
+      })
+      clearTimeout(timer)
+    }
     if (!this.#isReady) throw new Unreachable(this.#failure)
   }
 

@@ -40,11 +40,12 @@ export class Subscriber implements Disposable {
     }
   }
 
-  unsubscribe(channel: string): void {
+  /** Resolves once Redis knows. */
+  async unsubscribe(channel: string): Promise<void> {
     this.#channels.delete(channel)
     if (this.#client === null || !this.#client.isReady) return
     // A connection that is gone has no subscriptions either.
-    this.#client.sUnsubscribe(channel, this.#heard).catch(() => undefined)
+    await this.#client.sUnsubscribe(channel, this.#heard).catch(() => undefined)
   }
 
   /** The process did, so nothing can be said of the server. */

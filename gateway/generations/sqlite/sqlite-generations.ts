@@ -1,5 +1,6 @@
 import type { Store } from '#eventlog/sqlite/store.ts'
 import type { Generations, GenerationsOptions } from '../generations.ts'
+import { Attendance } from './attendance.ts'
 import { createHot } from './hot.ts'
 import { appendSteps } from './steps/append.ts'
 import { beginning } from './steps/begin.ts'
@@ -40,6 +41,7 @@ export function sqliteGenerations(
   const { read, snapshot, find } = reading(hot)
   const keep = keeping(hot)
   const sweep = expiring(hot)
+  const attendance = new Attendance()
   let timer = setTimeout(look, sweepMs).unref()
 
   function look(): void {
@@ -72,7 +74,11 @@ export function sqliteGenerations(
     watch: async (sessionId, listener, options) => ({
       close: hot.watchers.add(sessionId, listener, options),
     }),
+    attend: (sessionId) => attendance.attend(sessionId),
+    isAttended: async (sessionId) => attendance.isAttended(sessionId),
     tell: hot.tell,
+    // The step itself writes into the event log: there is no outbox.
+    isCrowded: () => false,
     health: async () => hot.health(),
     async [Symbol.asyncDispose]() {
       clearTimeout(timer)

@@ -1,8 +1,13 @@
-import type { Log } from '#runtime/log.ts'
-import { systemClock } from './clock.ts'
-import type { ConsumerHealth } from './run.ts'
+import type { Log } from './log.ts'
+import { sleep } from './sleep.ts'
 
-export type Dependencies = Record<string, () => Promise<ConsumerHealth>>
+interface DependencyHealth {
+  state: 'up' | 'down'
+  /** With `up`: it works, and somebody should look at it. */
+  reason?: string
+}
+
+export type Dependencies = Record<string, () => Promise<DependencyHealth>>
 
 export interface HealthOptions {
   nodeId: string
@@ -33,7 +38,9 @@ export async function healthResponse(
     ),
   )
   const isUp = !signal.aborted && Object.values(found).every(({ state }) => state === 'up')
-  const body = { status: isUp ? 'ready' : 'unready', nodeId, dependencies: found }
+  const isDegraded = Object.values(found).some(({ reason }) => reason !== undefined)
+  const status = isUp ? (isDegraded ? 'degraded' : 'ready') : 'unready'
+  const body = { status, nodeId, dependencies: found }
   return isUp
     ? Response.json(body, { headers })
     : Response.json(body, { status: 503, headers: { ...headers, 'retry-after': '1' } })
@@ -50,7 +57,7 @@ export async function sayReady(
       log.info('ready', told)
       return
     }
-    await systemClock.sleep(readyEveryMs, signal)
+    await sleep(readyEveryMs, signal)
   }
 }
 
@@ -75,8 +82,8 @@ export function serveHealth(host: string, port: number, options: HealthOptions):
 }
 
 /** Never rejects, never takes long. */
-async function within(ask: () => Promise<ConsumerHealth>): Promise<ConsumerHealth> {
-  const late = Promise.withResolvers<ConsumerHealth>()
+async function within(ask: () => Promise<DependencyHealth>): Promise<DependencyHealth> {
+  const late = Promise.withResolvers<DependencyHealth>()
   const timer = setTimeout(
     () => late.resolve({ state: 'down', reason: `no answer within ${patienceMs} ms` }),
     patienceMs,
