@@ -1,106 +1,82 @@
 import { parseArgs } from 'node:util'
+import { auditBench } from './audit/audit-bench.ts'
+import { cancelBench } from './cancel-bench.ts'
+import type { Target } from './deployment.ts'
 import { kafkaBench } from './kafka/kafka-bench.ts'
-import { type Figures, type RunOptions, runLoad, type Target } from './run-load.ts'
+import { relayBench } from './relay/relay-bench.ts'
+import { each, resume, stream, type Wanted } from './rows.ts'
+import type { Figures } from './run-load.ts'
 import { tableOf } from './stats.ts'
+import { stepBench } from './step-bench.ts'
 
-const usage = `bun run bench <what> [--json] [--target bare|sluice] [--clients n]
+const usage = `bun run bench <what> [--json] [--parts embedded|redis] [--nodes 1|2] [--target bare|sluice|redis] [--clients n]
 
   stream   N answers of 30 tokens/s, one viewer each: latency, CPU a token, the highest N
   fanout   one answer, V viewers
-  resume   2,000 clients cut by a TCP reset, 2 s offline, back with their cursors
+  resume   2,000 clients cut by a TCP reset, 2 s offline, back with their cursors; 200 with ten times as many beside them
   idle     memory of a connection that nothing happens on; 2,000 connecting at once
+  storm    2,000 connecting at once, each with a token of its own
+
+These beside a bare Bun.serve in the same run. p50 and p99 are milliseconds from a token's due time to the client's
+frame (resume: from the connect to all that was missed; storm: from the connect to "live"). --parts redis: a node on a
+Redis that shares its core; --nodes 2: two of them, and each viewer on the node that doesn't make its answer.
+
+  cancel   POST /api/cancel on the node that doesn't make the answer, until the model's server sees its call broken off
+  step     steps of hot state in Redis beside plain XADDs of the same client; CPU in µs a step
+  audit    the audit consumer from Kafka to Postgres beside COPY of the same rows; rows a second
   kafka    the Kafka client through its process beside the client alone, on one broker, both ways
-
-All but the last beside a bare Bun.serve in the same run. p50 and p99 are milliseconds from a token's due time to the client's frame.`
-
-type Row = { target: Target; clients: number } & Figures
-
-const highestP99Ms = 20
+  relay    two million events from the outbox in Redis to Kafka through one relay; CPU (µs an event) and memory of each process`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: 'boolean' },
     help: { type: 'boolean' },
+    parts: { type: 'string', default: 'embedded' },
+    nodes: { type: 'string', default: '1' },
     target: { type: 'string' },
     clients: { type: 'string' },
   },
 })
-const targets: Target[] =
-  values.target === 'bare' || values.target === 'sluice' ? [values.target] : ['bare', 'sluice']
-const only = values.clients === undefined ? null : Number(values.clients)
 
-async function each(
-  counts: number[],
-  options: Omit<RunOptions, 'target' | 'clients'>,
-): Promise<Row[]> {
-  const rows: Row[] = []
-  for (const clients of only === null ? counts : [only]) {
-    for (const target of targets) {
-      const figures = await runLoad({ ...options, target, clients })
-      rows.push({ target, clients, ...figures })
-      progress(`${options.load} ${target} ${clients}: ${JSON.stringify(figures)}`)
-    }
+function wantedOf(): Wanted | null {
+  const { parts, target, nodes, clients } = values
+  const product: Target = parts === 'redis' || nodes !== '1' ? 'redis' : 'sluice'
+  const targets: Target[] = ['bare', product]
+  const only = targets.filter((each) => target === undefined || each === target)
+  const isSound = ['embedded', 'redis'].includes(parts) && ['1', '2'].includes(nodes)
+  if (!isSound || only.length === 0) return null
+  return {
+    targets: only,
+    nodes: Number(nodes),
+    clients: clients === undefined ? null : Number(clients),
+    say: progress,
   }
-  return rows
-}
-
-async function stream(): Promise<Row[]> {
-  const rows = await each([200, 1_000], { load: 'stream' })
-  if (only !== null) return rows
-  for (const target of targets) {
-    const highest = await highestOf(target)
-    rows.push(highest)
-    if (highest.clients === 0) continue
-    const clients = 2 * highest.clients
-    rows.push({ target, ...(await runLoad({ load: 'stream', target, clients })), clients })
-  }
-  return rows
-}
-
-/** The most answers at once with p99 below 20 ms and nothing lost; steps of 12 %, each failure tried once more. */
-async function highestOf(target: Target): Promise<Row> {
-  let best: Row = { target, clients: 0 }
-  for (let clients = target === 'bare' ? 2_000 : 400; clients < 9_000; ) {
-    let isGood = false
-    for (let tries = 0; tries < 2 && !isGood; tries += 1) {
-      const figures = await runLoad({ load: 'stream', target, clients })
-      progress(`highest ${target} ${clients}: ${JSON.stringify(figures)}`)
-      isGood = Number(figures['p99']) < highestP99Ms && figures['broken'] === 0
-      if (isGood) best = { target, ...figures, clients }
-    }
-    if (!isGood) break
-    clients = Math.round(clients * 1.12)
-  }
-  return best
-}
-
-async function resume(): Promise<Row[]> {
-  const rows: Row[] = []
-  for (const tokensPerSecond of [5, 30]) {
-    const some = await each([2_000], { load: 'resume', tokensPerSecond })
-    rows.push(...some.map((row) => ({ ...row, tokensPerSecond })))
-  }
-  return rows
 }
 
 function progress(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
-const benches: Record<string, () => Promise<Record<string, string | number>[]>> = {
+const benches: Record<string, (wanted: Wanted) => Promise<Figures[]>> = {
   stream,
   resume,
-  fanout: () => each([100, 1_000, 5_000], { load: 'fanout' }),
-  idle: () => each([9_900], { load: 'idle' }),
+  fanout: (wanted) => each(wanted, [100, 1_000, 5_000], { load: 'fanout' }),
+  idle: (wanted) => each(wanted, [9_900], { load: 'idle' }),
+  storm: (wanted) => each(wanted, [2_000], { load: 'storm' }),
+  cancel: cancelBench,
+  step: () => stepBench(progress),
+  audit: () => auditBench(progress),
+  relay: () => relayBench(progress),
   kafka: async () => (await kafkaBench(progress)).map((row) => ({ ...row })),
 }
 const name = positionals[0] ?? ''
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined
-if (values.help === true || bench === undefined) {
+const wanted = wantedOf()
+if (values.help === true || bench === undefined || wanted === null) {
   process.stdout.write(`${usage}\n`)
   process.exit(values.help === true ? 0 : 2)
 }
-const rows = await bench()
+const rows = await bench(wanted)
 const out = values.json === true ? JSON.stringify({ bench: name, rows }) : tableOf(rows)
 process.stdout.write(`${out}\n`)

@@ -1,50 +1,52 @@
+import { deploy, runScript, type Target } from './deployment.ts'
 import type { LoadOptions } from './load/load.ts'
-import { onCore, type ServerProcess, startServer } from './process.ts'
 import { nowMs } from './source.ts'
-
-export type Target = 'bare' | 'sluice'
 
 export interface RunOptions {
   target: Target
-  load: 'stream' | 'fanout' | 'resume' | 'idle'
+  nodes: number
+  load: 'stream' | 'fanout' | 'resume' | 'idle' | 'storm'
   clients: number
   tokensPerSecond?: number
   seconds?: number
+  /** Clients of `resume` that stream beside those that are cut. */
+  others?: number
 }
 
 export type Figures = Record<string, number | string>
 
-const loadMs = 120_000
-const answerSeconds = { stream: 12, fanout: 6, resume: 8, idle: 6 }
+const answerSeconds = { stream: 12, fanout: 6, resume: 8, idle: 6, storm: 6 }
+const secret = 'a secret of the bench, of 32 bytes or more'
 
-/** One load against a fresh server: the server on one core, the load on the other. */
+/** One load against fresh servers: these on one core, the load on the other. */
 export async function runLoad(options: RunOptions): Promise<Figures> {
-  const { target, load, clients, tokensPerSecond = 30 } = options
+  const { target, nodes, load, clients, tokensPerSecond = 30, others = 0 } = options
   const { seconds = answerSeconds[load] } = options
   const epochMs = Math.floor(nowMs())
   const tokens = Math.round(tokensPerSecond * seconds)
-  await using server: ServerProcess = await startServer(`${target}.ts`, {
-    BENCH_EPOCH_MS: String(epochMs),
-    BENCH_RATE: String(tokensPerSecond),
-    BENCH_TOKENS: String(tokens),
-    BENCH_LOAD: load,
+  const isStorm = load === 'storm'
+  await using deployment = await deploy({
+    target,
+    nodes: target === 'redis' ? nodes : 1,
+    env: {
+      BENCH_EPOCH_MS: String(epochMs),
+      BENCH_RATE: String(tokensPerSecond),
+      BENCH_TOKENS: String(tokens),
+      BENCH_LOAD: load,
+      ...(isStorm && { AUTH: 'jwt', HOST: '127.0.0.1', JWT_SECRET: secret }),
+    },
+    isProduct: isStorm,
   })
   const told: LoadOptions = {
-    nodes: [server.url],
-    pids: [server.pid],
+    nodes: deployment.urls,
+    pids: deployment.gatewayPids,
+    redisPids: deployment.redisPids,
     epochMs,
     clients,
     tokensPerSecond,
     tokens,
+    others,
+    secret,
   }
-  const script = new URL(`./load/${load}.ts`, import.meta.url).pathname
-  const child = Bun.spawn([...onCore(1), process.execPath, script, JSON.stringify(told)], {
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'inherit',
-    timeout: loadMs,
-  })
-  const text = await new Response(child.stdout).text()
-  if ((await child.exited) !== 0) throw new Error(`the load ${load} failed against ${target}`)
-  return JSON.parse(text) as Figures
+  return await runScript<Figures>(load, told)
 }

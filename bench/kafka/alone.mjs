@@ -1,7 +1,7 @@
-// The Confluent client by itself in node: `node alone.mjs produce|consume BROKER TOPIC COUNT HEADERS`. Prints records/s.
+// The Confluent client by itself in node: `node alone.mjs produce|consume BROKER TOPIC COUNT HEADERS [BYTES]`. Prints records/s.
 import kafka from '@confluentinc/kafka-javascript'
 
-const [what, broker, topic, count, headerCount] = process.argv.slice(2)
+const [what, broker, topic, count, headerCount, valueBytes = '240'] = process.argv.slice(2)
 const wanted = Number(count)
 const common = { 'metadata.broker.list': broker, 'client.id': 'bench' }
 const outstandingMax = 40_000
@@ -20,7 +20,7 @@ function produce() {
     'queue.buffering.max.kbytes': 65_536,
     dr_cb: true,
   })
-  const value = Buffer.alloc(240, 'x')
+  const value = Buffer.alloc(Number(valueBytes), 'x')
   const headers = Array.from({ length: Number(headerCount) }, (_, at) => ({
     [`header-${at}`]: Buffer.from('value of a header'),
   }))

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import type { Socket } from 'bun'
+import { rssKbOf } from '../process.ts'
 import { nowMs } from '../source.ts'
 import { Latencies } from '../stats.ts'
 import { inParallel, loadOptions, report } from './load.ts'
@@ -33,8 +33,7 @@ async function perConnection(connect: () => Promise<{ close(): void }>): Promise
 }
 
 function rssKb(): number {
-  const status = readFileSync(`/proc/${options.pids[0]}/status`, 'utf8')
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1])
+  return options.pids.reduce((sum, pid) => sum + rssKbOf(pid), 0)
 }
 
 async function webSockets(count: number, atOnce: number) {

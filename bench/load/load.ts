@@ -5,11 +5,15 @@ import { Latencies } from '../stats.ts'
 /** What a load is told. `nodes`: where clients connect, in turn. */
 export interface LoadOptions {
   nodes: string[]
+  /** Of the gateways, and of the Redis that works for them. */
   pids: number[]
+  redisPids: number[]
   epochMs: number
   clients: number
   tokensPerSecond: number
   tokens: number
+  others: number
+  secret: string
 }
 
 export function loadOptions(): LoadOptions {
@@ -91,23 +95,26 @@ function typeOf(frame: string): 'live' | 'chunk' | 'done' | 'other' {
 /** Latencies and CPU between two instants, when everything is under way. */
 export class Window {
   readonly latencies = new Latencies()
-  readonly #pids: number[]
+  readonly #options: LoadOptions
   #fromMs = Number.POSITIVE_INFINITY
   #toMs = Number.POSITIVE_INFINITY
-  #cpuSeconds = 0
+  #gatewaySeconds = 0
+  #redisSeconds = 0
 
-  constructor(pids: number[]) {
-    this.#pids = pids
+  constructor(options: LoadOptions) {
+    this.#options = options
   }
 
   open(): void {
     this.#fromMs = nowMs()
-    this.#cpuSeconds = -this.#cpu()
+    this.#gatewaySeconds = -cpuSecondsOfAll(this.#options.pids)
+    this.#redisSeconds = -cpuSecondsOfAll(this.#options.redisPids)
   }
 
   close(): void {
     this.#toMs = nowMs()
-    this.#cpuSeconds += this.#cpu()
+    this.#gatewaySeconds += cpuSecondsOfAll(this.#options.pids)
+    this.#redisSeconds += cpuSecondsOfAll(this.#options.redisPids)
   }
 
   add(dueMs: number): void {
@@ -116,18 +123,21 @@ export class Window {
 
   get figures() {
     const seconds = (this.#toMs - this.#fromMs) / 1_000
+    const { count } = this.latencies
+    const cpuSeconds = this.#gatewaySeconds + this.#redisSeconds
     return {
       p50: this.latencies.quantile(0.5),
       p99: this.latencies.quantile(0.99),
-      perSecond: Math.round(this.latencies.count / seconds),
-      cpuUs: (this.#cpuSeconds * 1e6) / this.latencies.count,
-      core: this.#cpuSeconds / seconds,
+      perSecond: Math.round(count / seconds),
+      cpuUs: (cpuSeconds * 1e6) / count,
+      ...(this.#options.redisPids.length > 0 && { redisUs: (this.#redisSeconds * 1e6) / count }),
+      core: cpuSeconds / seconds,
     }
   }
+}
 
-  #cpu(): number {
-    return this.#pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0)
-  }
+function cpuSecondsOfAll(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0)
 }
 
 /** Runs `work` for 0 to `count`, at most `atOnce` at a time. */

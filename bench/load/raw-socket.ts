@@ -21,17 +21,18 @@ export class RawSocket {
     this.#handlers = handlers
   }
 
-  async connect(url: URL, path: string): Promise<void> {
+  async connect(url: URL, path: string, token: string | null): Promise<void> {
     const request =
       `GET ${path} HTTP/1.1\r\nHost: ${url.host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+    const authorization = token === null ? '' : `Authorization: Bearer ${token}\r\n`
     this.#socket = await Bun.connect<RawSocket>({
       hostname: url.hostname,
       port: Number(url.port),
       data: this,
       socket: rawHandlers,
     })
-    this.#socket.write(request)
+    this.#socket.write(`${request}${authorization}\r\n`)
   }
 
   send(text: string): void {

@@ -3,26 +3,28 @@ import { Latencies } from '../stats.ts'
 import { inParallel, loadOptions, report, untilTrue } from './load.ts'
 import { Viewer } from './viewers.ts'
 
-// Clients cut by a TCP reset in the middle of their answers; 2 s later all are back within half a second.
+// Clients cut by a TCP reset in the middle of their answers; 2 s later all are back within half a second, with two
+// nodes on the other one. Others stream all the while.
 const offlineMs = 2_000
 const returnMs = 500
 const options = loadOptions()
 const caughtUp = new Latencies()
 const run = crypto.randomUUID()
 const viewers = Array.from(
-  { length: options.clients },
+  { length: options.clients + options.others },
   (_, at) => new Viewer(options, at, `${run}-${at}`, () => undefined),
 )
+const cut = viewers.slice(0, options.clients)
 await inParallel(viewers.length, 100, async (at) => void (await viewers[at]?.connect()))
 for (const [at, viewer] of viewers.entries()) {
   viewer.ask()
   if (at % 20 === 19) await Bun.sleep(5)
 }
 await Bun.sleep(1_500)
-for (const viewer of viewers) viewer.cut()
+for (const viewer of cut) viewer.cut()
 await Bun.sleep(offlineMs)
 await Promise.all(
-  viewers.map(async (viewer) => {
+  cut.map(async (viewer) => {
     await Bun.sleep(Math.random() * returnMs)
     const fromMs = nowMs()
     if (await viewer.connect(1)) caughtUp.add(nowMs() - fromMs)

@@ -6,17 +6,19 @@ export class Viewer {
   readonly seen: Seen
   readonly #options: LoadOptions
   readonly #at: number
-  readonly #path: string
+  readonly #sessionId: string
   readonly #token: (dueMs: number) => void
   #socket: RawSocket | null = null
   /** Called once by the next `live`. */
   #whenLive: (() => void) | null = null
   isLost = false
+  /** To connect with. */
+  token: string | null = null
 
   constructor(options: LoadOptions, at: number, sessionId: string, token: (dueMs: number) => void) {
     this.#options = options
     this.#at = at
-    this.#path = `/ws/chat?sessionId=${sessionId}`
+    this.#sessionId = sessionId
     this.#token = token
     this.seen = new Seen(options)
   }
@@ -26,6 +28,7 @@ export class Viewer {
     const { nodes } = this.#options
     const url = new URL(nodes[(this.#at + node) % nodes.length] ?? '')
     const cursor = this.seen.epoch === '' ? '' : `&cursor=${this.seen.cursor}`
+    const path = `/ws/chat?sessionId=${this.#sessionId}${cursor}`
     return new Promise((resolve) => {
       const fail = () => {
         this.isLost = true
@@ -37,12 +40,22 @@ export class Viewer {
       })
       this.#socket = socket
       this.#whenLive = () => resolve(true)
-      socket.connect(url, this.#path + cursor).catch(fail)
+      socket.connect(url, path, this.token).catch(fail)
     })
   }
 
   ask(): void {
     this.#socket?.send('{"type":"chat","content":"bench"}')
+  }
+
+  /** By a call on the node next to the one that `connect` took. */
+  async askElsewhere(node = 0): Promise<void> {
+    const { nodes } = this.#options
+    const url = new URL('/api/chat', nodes[(this.#at + node + 1) % nodes.length])
+    const body = JSON.stringify({ sessionId: this.#sessionId, message: 'bench' })
+    const headers = { 'content-type': 'application/json' }
+    const response = await fetch(url, { method: 'POST', headers, body })
+    if (response.status !== 202) throw new Error(`the question got ${response.status}`)
   }
 
   cut(): void {

@@ -8,43 +8,17 @@ import { createBackOffice } from '#gateway/embedded/start-back-office.ts'
 import { createGateway } from '#gateway/gateway.ts'
 import { sqliteGenerations } from '#gateway/generations/sqlite/sqlite-generations.ts'
 import { memoryLimits } from '#gateway/limits/memory-limits.ts'
-import type { Model } from '#gateway/models/model.ts'
 import { createLog } from '#runtime/log.ts'
-import { nowMs, Source } from '../source.ts'
+import { sourceModel, unlimited } from '../source-model.ts'
 
 // The embedded product as `bun start` makes it, its back office included, with the bench's source for a model.
-const source = new Source(Number(process.env['BENCH_EPOCH_MS'] ?? nowMs()))
-const tokensPerSecond = Number(process.env['BENCH_RATE'] ?? 30)
-const tokens = Number(process.env['BENCH_TOKENS'] ?? 150)
-
-const model: Model = {
-  health: async () => ({ state: 'off' }),
-  stream: (_request, sink, signal) =>
-    new Promise((resolve, reject) => {
-      const stop = source.start({
-        tokensPerSecond,
-        tokens,
-        token: (text) => sink.delta('text', text),
-        end: () => resolve({ finishReason: 'stop' }),
-      })
-      signal.addEventListener('abort', () => {
-        stop()
-        reject(signal.reason)
-      })
-    }),
-}
-
+const model = sourceModel(process.env)
 const dataDir = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
 process.on('SIGTERM', () => process.exit(0))
 process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }))
-const unlimited = {
-  RATE_CHATS_PER_MINUTE: '0',
-  RATE_REQUESTS_PER_MINUTE: '0',
-  MAX_GENERATIONS_PER_USER: '0',
-  MAX_CONNECTIONS_PER_USER: '0',
-  MAX_CONNECTIONS: '0',
-}
-const config = gatewayConfig({ PORT: '0', DATA_DIR: dataDir, ...unlimited }, 'bench')
+const { AUTH, JWT_SECRET } = process.env
+const door = { AUTH, JWT_SECRET, HOST: '127.0.0.1' }
+const config = gatewayConfig({ PORT: '0', DATA_DIR: dataDir, ...door, ...unlimited }, 'bench')
 const log = createLog({ process: 'bench', level: 'warn' })
 const store = openStore({ dataDir })
 const office = createBackOffice({ dataDir, nodeId: config.nodeId, log, env: {} })
