@@ -51,6 +51,7 @@ describe('a gateway', () => {
     }
     await haveEnded(chats)
     expect(outcomesOf(chats)).toEqual(['completed'])
+    expect(chats.flatMap(({ watcher }) => watcher.errors)).toEqual([])
     await expectFacts(stack, chats)
   }, 180_000)
 
@@ -74,7 +75,8 @@ describe('a relay', () => {
     const random = seeded(11)
     for (let kill = 0; kill < 4; kill += 1) {
       await Bun.sleep(300 + random() * 900)
-      const client = stack.relay.process.lines().find(({ msg }) => msg === 'the Kafka client runs')
+      const lines = stack.relay.process.lines()
+      const client = lines.findLast(({ msg }) => msg === 'the Kafka client runs')
       if (kill % 2 === 0) await stack.relay.process.kill('SIGKILL')
       else process.kill(Number(client?.['pid']), 'SIGKILL')
       if (kill % 2 === 0) await stack.relay.start()

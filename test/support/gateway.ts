@@ -37,6 +37,8 @@ export interface TestGatewayOptions {
   timing?: Partial<ViewersTiming>
   /** Two nodes over this Redis, whatever the run is of. */
   redisUrl?: string
+  /** The second node's own way there. */
+  secondRedisUrl?: string
   /** Between this node and its hot state. */
   between?: (generations: Generations) => Generations
 }
@@ -102,7 +104,8 @@ export function testGateway(options: TestGatewayOptions = {}): TestGateway {
     })
   }
   const config = gatewayConfig({ DATA_DIR: dataDir, ...options.env }, 'test-node')
-  const hot = hotParts(config, { now, redisUrl: options.redisUrl })
+  const { redisUrl, secondRedisUrl } = options
+  const hot = hotParts(config, { now, redisUrl, secondRedisUrl })
   const [first, ...more] = hot.nodes
   const { generations } = first
   const own = start('test-node', first)

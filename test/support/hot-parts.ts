@@ -62,12 +62,15 @@ interface HotPartsOptions {
   now?: () => number
   /** Whatever the run is of. */
   redisUrl?: string | undefined
+  /** The second node's own way there. */
+  secondRedisUrl?: string | undefined
 }
 
 /** Those of this run: a second call for the same folder finds what the first has left there. */
 export function hotParts(config: HotConfig, options: HotPartsOptions = {}): HotState {
   const { now = Date.now, redisUrl = redisOfRun } = options
-  return redisUrl === undefined ? embedded(config, now) : realHotParts(redisUrl, config, now)
+  if (redisUrl === undefined) return embedded(config, now)
+  return realHotParts([redisUrl, options.secondRedisUrl ?? redisUrl], config, now)
 }
 
 function embedded(config: HotConfig, now: () => number): HotState {

@@ -12,12 +12,16 @@ import { eventOf, type HotConfig, type HotParts, type HotState } from './hot-par
 import { productBroker } from './product-broker.ts'
 
 /** Two nodes over one Redis; the keys are named after the folder, as the SQLite file would be in it. */
-export function realHotParts(url: string, config: HotConfig, now: () => number): HotState {
+export function realHotParts(
+  [url, secondUrl]: readonly [string, string],
+  config: HotConfig,
+  now: () => number,
+): HotState {
   const prefix = `${Bun.hash(config.dataDir).toString(36)}:`
   const aheadMs = () => now() - Date.now()
-  const open = (nodeId: string) => {
+  const open = (nodeId: string, ownUrl: string) => {
     const generations = redisGenerations({
-      ...{ ...config, ...config.chat, url, nodeId, prefix, aheadMs },
+      ...{ ...config, ...config.chat, url: ownUrl, nodeId, prefix, aheadMs },
       // All nodes of a test are young.
       settleMs: 0,
     })
@@ -25,7 +29,7 @@ export function realHotParts(url: string, config: HotConfig, now: () => number):
     const limits = redisLimits({ routes, config: config.limits, log: quietLog, now, aheadMs })
     return { generations, limits }
   }
-  const nodes = [open('test-node-0'), open('test-node-1')] as const
+  const nodes = [open('test-node-0', url), open('test-node-1', secondUrl)] as const
   const ending = new AsyncDisposableStack()
   const records = () => recordsOf(url, prefix)
   return {

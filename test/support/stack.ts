@@ -26,7 +26,7 @@ export interface Member {
 /** A whole deployment as an operator has it: servers of its own, and processes started by the commands that they have. */
 export type Stack = Awaited<ReturnType<typeof startStack>>
 
-const startMs = 40_000
+const startMs = 90_000
 
 /** Two gateways behind a proxy that is not sticky, a relay, and the consumers. Ends with the test or file. */
 export async function startStack(options: StackOptions = {}) {

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import {
   type Chunk,
   chunkBytesMax,
-  deltaSplitter,
+  DeltaSplitter,
   wellFormed,
   wellFormedJson,
 } from '#gateway/chat/text.ts'
@@ -11,7 +11,7 @@ import type { ChunkKind } from '#gateway/generations/generations.ts'
 
 function split(deltas: [ChunkKind, string][]): Chunk[] {
   const pieces: Chunk[] = []
-  const splitter = deltaSplitter((chunk) => pieces.push(chunk))
+  const splitter = new DeltaSplitter((chunk) => pieces.push(chunk))
   for (const [kind, text] of deltas) splitter.delta(kind, text)
   splitter.end()
   return pieces
