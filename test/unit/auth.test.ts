@@ -172,11 +172,13 @@ describe('a token of development', () => {
     }
   })
 
-  test('is accepted nowhere else', async () => {
+  test('is taken by every node of development, and by none that checks tokens', async () => {
     const [here, there] = [1, 2].map(() => authAt({ mode: 'development', secret: null }))
-    const made = await here?.devTokens?.({ userId: 'ann' })
-    const auth = there?.auth as Auth
-    expect(await codeOf(auth.verify(made?.token ?? ''))).toBe('not_authenticated')
+    const token = (await here?.devTokens?.({ userId: 'ann' }))?.token ?? ''
+    const other = there?.auth as Auth
+    expect(await other.verify(token)).toMatchObject({ userId: 'ann' })
+    const { auth } = authAt({ mode: 'jwt', secret: 'x'.repeat(32) })
+    expect(await codeOf(auth.verify(token))).toBe('not_authenticated')
   })
 })
 
