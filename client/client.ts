@@ -8,7 +8,7 @@ import { type TokenSource, Tokens } from './connection/token.ts'
 import { TransportChoice } from './connection/transport-choice.ts'
 import { openWebSocket, type WebSocketConstructor } from './connection/websocket-link.ts'
 import { deferred } from './deferred.ts'
-import { baseUrl, fixedTransport, globalWebSocket, randomId } from './environment.ts'
+import { baseUrl, fixedTransport, globalWebSocket, newId } from './environment.ts'
 import type { ChatFrame, Outcome, ServerFrame } from './frames.ts'
 import type { ChatMessage } from './message.ts'
 import { Outbox } from './outbox.ts'
@@ -61,7 +61,7 @@ class LiveChat implements Chat {
     const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init))
     const tokens = new Tokens(options.token)
     const webSocket = options.webSocket ?? globalWebSocket()
-    this.#newId = options.newId ?? randomId
+    this.#newId = options.newId ?? newId
     this.sessionId = options.sessionId ?? this.#newId()
     this.#rest = createRest({ base, fetch, tokens })
     this.#connection = new Connection({

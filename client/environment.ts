@@ -26,10 +26,18 @@ export function fixedTransport(
   return wanted === 'auto' ? null : wanted
 }
 
-/** 128 random bits as a UUID. `crypto.randomUUID` is missing on pages over plain http. */
-export function randomId(): string {
+/**
+ * A UUIDv7: from its time the server sees that a session is new, also when it can't look it up. `crypto.randomUUID` makes
+ * none, and is missing on pages over plain http.
+ */
+export function newId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
+  let ms = Date.now()
+  for (let at = 5; at >= 0; at -= 1) {
+    bytes[at] = ms % 256
+    ms = Math.floor(ms / 256)
+  }
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
   return [

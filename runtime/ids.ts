@@ -12,6 +12,10 @@ export function timeOfUuid(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
 
+export function isUuid7(value: string): boolean {
+  return isUuid(value) && value[14] === '7'
+}
+
 export function isUuid(value: string): boolean {
   return uuid.test(value)
 }

@@ -1,8 +1,12 @@
-import type { Cursor, Generations, SessionRef } from '../generations/generations.ts'
+import { isUuid7, timeOfUuid } from '#runtime/ids.ts'
+import type { ColdSession, Cursor, Generations, SessionRef } from '../generations/generations.ts'
 import type { Archive } from './archive.ts'
 import type { Who } from './asks.ts'
 import { ContractError } from './errors.ts'
 import { reached } from './reached.ts'
+
+// A person who opens a page may think for a while before the first question.
+const justMadeMs = 600_000
 
 /** Whose sessions are. Refusals are `ContractError`s: `forbidden`, `not_found`, `unavailable`. */
 export interface Sessions {
@@ -29,12 +33,23 @@ export function createSessions({ generations, archive, now = Date.now }: Session
   const hot = (session: SessionRef, ifAbsent: 'ask' | 'create') =>
     reached(() => generations.open({ session, at: now(), ifAbsent }))
 
+  /** While Postgres is away chats go on, and so does a new one whose id says that Postgres can't know it yet. */
+  async function coldOf(sessionId: string): Promise<ColdSession | null> {
+    try {
+      return await archive.session(sessionId)
+    } catch (error) {
+      const isAway = error instanceof ContractError && error.code === 'unavailable'
+      if (isAway && isJustMade(sessionId, now())) return null
+      throw error
+    }
+  }
+
   return {
     async open(who, sessionId, { isNew = false } = {}) {
       const session = sessionOf(who, sessionId)
       let opened = await hot(session, isNew ? 'create' : 'ask')
       if (opened.is === 'absent') {
-        const cold = await archive.session(sessionId)
+        const cold = await coldOf(sessionId)
         if (cold !== null) {
           if (!isTheirs(who, cold)) throw notYours()
           await reached(() => generations.restore(cold, now()))
@@ -52,6 +67,13 @@ export function createSessions({ generations, archive, now = Date.now }: Session
       return session
     },
   }
+}
+
+/** A UUIDv7 of this moment: no session of before has it, and its 74 random bits are known to its maker alone. */
+function isJustMade(sessionId: string, nowMs: number): boolean {
+  if (!isUuid7(sessionId)) return false
+  const ageMs = nowMs - timeOfUuid(sessionId)
+  return ageMs > -justMadeMs && ageMs < justMadeMs
 }
 
 export function sessionOf(who: Who, sessionId: string): SessionRef {

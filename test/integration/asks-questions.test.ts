@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'bun:test'
+import { newId } from '#client/environment.ts'
 import type { Ask, Who } from '#gateway/chat/asks.ts'
 import { ContractError } from '#gateway/chat/errors.ts'
 import type { ColdSession, StoredMessage } from '#gateway/generations/generations.ts'
+import { uuidv7 } from '#runtime/ids.ts'
 import { type AsksNode, ann, asksNode, bob, frameOf, PlainArchive } from '../support/asks-node.ts'
 import { until } from '../support/until.ts'
 
@@ -34,6 +36,33 @@ describe('a question without a session', () => {
     const second = await node.asks.ask(ann, { content: 'a' })
     expect(first.sessionId).not.toBe(second.sessionId)
     expect(await node.generations.session(first.sessionId)).toMatchObject({ userId: 'ann' })
+  })
+})
+
+describe('a new session while Postgres is away', () => {
+  class AwayArchive extends PlainArchive {
+    override session(): Promise<never> {
+      return Promise.reject(new ContractError('unavailable', 'the database is out of reach'))
+    }
+  }
+
+  test('begins when its id was just made, so that nobody else can have it', async () => {
+    await using node = asksNode({ archive: new AwayArchive() })
+    for (const sessionId of [undefined, uuidv7(Date.now()), newId()]) {
+      const ask = { content: 'a', ...(sessionId !== undefined && { sessionId }) }
+      const accepted = await node.asks.ask(ann, ask)
+      expect((await refusal(node, bob, { ...ask, ...accepted })).code).toBe('forbidden')
+    }
+  })
+
+  test('is unavailable under an id that somebody may have had before', async () => {
+    await using node = asksNode({ archive: new AwayArchive() })
+    const hourMs = 3_600_000
+    const ids = ['s1', crypto.randomUUID(), uuidv7(Date.now() - hourMs)]
+    for (const sessionId of [...ids, uuidv7(Date.now() + hourMs)]) {
+      const refused = await refusal(node, ann, { sessionId, content: 'a' })
+      expect(refused.code).toBe('unavailable')
+    }
   })
 })
 

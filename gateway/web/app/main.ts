@@ -1,5 +1,5 @@
 import { ChatError } from '#client/chat-error.ts'
-import { randomId } from '#client/environment.ts'
+import { newId } from '#client/environment.ts'
 import { Api, type ListedChat } from './api.ts'
 import { ChatList, titleFrom, titleOf } from './chat-list.ts'
 import { ChatPage } from './chat-page.ts'
@@ -97,7 +97,7 @@ function openChat(sessionId: string, messageId?: string): void {
 }
 
 function newChat(): void {
-  openChat(randomId())
+  openChat(newId())
 }
 
 async function signIn(): Promise<boolean> {
@@ -142,7 +142,7 @@ function openFromAddress(): void {
   const sessionId = location.hash.slice(1)
   if (/^[A-Za-z0-9_.:-]{1,128}$/.test(sessionId)) openChat(sessionId)
   else {
-    const fresh = randomId()
+    const fresh = newId()
     history.replaceState(null, '', `#${fresh}`)
     openChat(fresh)
   }
