@@ -111,7 +111,7 @@ export class OtlpCollector implements AsyncDisposable {
 
   async span(name: string, isWanted: (span: CollectedSpan) => boolean = () => true) {
     const find = () => this.spans.find((span) => span.name === name && isWanted(span))
-    await until(() => find() !== undefined, { what: `a span ${name}`, timeoutMs: 15_000 })
+    await until(() => find() !== undefined, { what: `a span ${name}`, timeoutMs: 60_000 })
     const found = find()
     if (found === undefined) throw new Error('it was there')
     return found
