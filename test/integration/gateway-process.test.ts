@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from 'bun:test'
+import { beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { outboxKeys } from '#gateway/generations/redis/outbox.ts'
 import { shardBases } from '#gateway/generations/redis/shards.ts'
@@ -10,6 +10,9 @@ import { type RedisServer, redisClient, startRedis } from '../support/redis.ts'
 import { SseClient } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { WsClient } from '../support/ws-client.ts'
+
+// Processes take their time to start where two cores have much else to do.
+setDefaultTimeout(120_000)
 
 let redis: RedisServer
 let databaseUrl = ''

@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { newTopic } from '#eventlog/kafka/topic-table.ts'
 import { topics } from '#events/topics.ts'
@@ -10,6 +10,9 @@ import { startCluster } from '../support/redis-cluster.ts'
 import { expectComplete, FilledOutbox, startRelay } from '../support/relay.ts'
 import { atEnd } from '../support/tracker.ts'
 import { until } from '../support/until.ts'
+
+// Processes take their time to start where two cores have much else to do.
+setDefaultTimeout(120_000)
 
 async function openLog(address: string) {
   const eventLog = await openKafkaLog({ brokers: [address] })

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { startMain } from '../support/consumer-process.ts'
 import { faultProxy } from '../support/fault-proxy.ts'
 import { OtlpCollector } from '../support/otlp-collector.ts'
@@ -6,6 +6,9 @@ import { productBroker } from '../support/product-broker.ts'
 import { startRedis } from '../support/redis.ts'
 import { arrived, expectComplete, FilledOutbox, startRelay } from '../support/relay.ts'
 import { until } from '../support/until.ts'
+
+// Processes take their time to start where two cores have much else to do.
+setDefaultTimeout(120_000)
 
 async function setUp() {
   const { broker, eventLog, brokers } = await productBroker()
