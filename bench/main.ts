@@ -25,7 +25,8 @@ Redis that shares its core; --nodes 2: two of them, and each viewer on the node 
   step     steps of hot state in Redis beside plain XADDs of the same client; CPU in µs a step
   audit    the audit consumer from Kafka to Postgres beside COPY of the same rows; rows a second
   kafka    the Kafka client through its process beside the client alone, on one broker, both ways
-  relay    two million events from the outbox in Redis to Kafka through one relay; CPU (µs an event) and memory of each process`
+  relay    --events n (400,000) from the outbox in Redis to Kafka through one relay, 200,000 at a time; CPU (µs an event) and
+           memory of each process`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -36,6 +37,7 @@ const { values, positionals } = parseArgs({
     nodes: { type: 'string', default: '1' },
     target: { type: 'string' },
     clients: { type: 'string' },
+    events: { type: 'string', default: '400000' },
   },
 })
 
@@ -67,7 +69,7 @@ const benches: Record<string, (wanted: Wanted) => Promise<Figures[]>> = {
   cancel: cancelBench,
   step: () => stepBench(progress),
   audit: () => auditBench(progress),
-  relay: () => relayBench(progress),
+  relay: () => relayBench(Number(values.events), progress),
   kafka: async () => (await kafkaBench(progress)).map((row) => ({ ...row })),
 }
 const name = positionals[0] ?? ''

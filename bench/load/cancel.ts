@@ -11,7 +11,7 @@ interface CancelOptions {
 
 const atOnce = 4
 const warming = 40
-const runsMs = 300
+const runsMs = 100
 const { nodes, upstreamPort, count } = JSON.parse(process.argv[2] ?? '{}') as CancelOptions
 const [maker, other] = nodes
 const model = await upstream(upstreamPort)

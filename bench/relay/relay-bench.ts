@@ -29,7 +29,6 @@ interface Parts {
 }
 
 const waveEvents = 200_000
-const waves = 10
 const partitions = 16
 const sessionsOfShard = 10
 const fillLot = 500
@@ -40,8 +39,8 @@ const alone = join(root, 'bench/kafka/alone.mjs')
 const bases = shardBases('sluice:')
 const fillScript = readFileSync(new URL('./fill.lua', import.meta.url), 'utf8')
 
-/** Events from the outbox in Redis to Kafka through one relay; broker, Redis and relay share the machine. */
-export async function relayBench(say: (line: string) => void): Promise<RelayRow[]> {
+/** So many events from the outbox in Redis to Kafka through one relay; broker, Redis and relay share the machine. */
+export async function relayBench(events: number, say: (line: string) => void): Promise<RelayRow[]> {
   const broker = await startBroker(say)
   const folder = mkdtempSync(join(tmpdir(), 'sluice-relay-bench-'))
   const port = await freePort()
@@ -63,7 +62,7 @@ export async function relayBench(say: (line: string) => void): Promise<RelayRow[
     const relayPid = relay.pid
     const parts = { redis, redisPid: server.pid, brokerPid: broker.pid ?? 0, relayPid, say }
     await until(async () => (await redis.get(outboxKeys.relay(bases[0] ?? ''))) !== null)
-    for (let wave = 1; wave <= waves; wave += 1) {
+    for (let wave = 1; wave <= events / waveEvents; wave += 1) {
       rows.push({ wave, ...(await runWave(wave, parts)) })
       say(JSON.stringify(rows.at(-1)))
     }

@@ -25,8 +25,9 @@ export interface AuditLog {
 /** Rows of the audit. What is there already stays as it is; answers how many were new. */
 export async function addAuditLogs(db: Db, logs: readonly AuditLog[]): Promise<number> {
   if (logs.length === 0) return 0
-  const added = await db.execute(sql`
-    insert into audit_logs (event_id, event_type, "timestamp", tenant_id, user_id, conversation_id,
+  // Counted there: a row of an answer for each row costs as much as its line of JSON.
+  const [added] = await db.execute<{ count: number }>(sql`
+    with added as (insert into audit_logs (event_id, event_type, "timestamp", tenant_id, user_id, conversation_id,
       message_id, session_id, epoch, seq, event_data, source, topic_partition, topic_offset)
     select "eventId", "eventType", "timestamp", "tenantId", "userId", "conversationId",
       "messageId", "sessionId", epoch, seq, "eventData", source, "topicPartition", "topicOffset"
@@ -36,6 +37,7 @@ export async function addAuditLogs(db: Db, logs: readonly AuditLog[]): Promise<n
       "eventData" jsonb, source text, "topicPartition" integer, "topicOffset" bigint)
     order by 1
     on conflict do nothing
-    returning 1`)
-  return added.length
+    returning 1)
+    select count(*)::integer as count from added`)
+  return added?.count ?? 0
 }

@@ -1,7 +1,7 @@
-import type { LogRecord, NewRecord, Partition } from '../event-log.ts'
+import type { LogRecord, Partition } from '../event-log.ts'
 
 /** Frames to and from the client's process; `host/frames.mjs` says the same on its side. */
-export const version = 1
+export const version = 2
 export const told = { hello: 1, call: 2, produce: 3, ping: 4, credit: 5 } as const
 export const said = {
   ready: 1,
@@ -32,7 +32,7 @@ const reportBytes = 18
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 // librdkafka takes 0 for "now"; a record without a timestamp is read as of 0.
-const noTimestamp = -1
+export const noTimestamp = -1
 
 /** Cuts what arrives into frames. */
 export function frameReader(onFrame: (frame: Frame) => void): (chunk: Uint8Array) => void {
@@ -86,52 +86,6 @@ export function creditFrame(member: number, stream: number, bytes: number): Uint
   view.setUint32(headBytes + 4, stream, true)
   view.setUint32(headBytes + 8, bytes, true)
   return frame
-}
-
-const names = new Map<string, Uint8Array>()
-
-/** Names of topics and headers come again and again. */
-function bytesOfName(name: string): Uint8Array {
-  const known = names.get(name)
-  if (known !== undefined) return known
-  const bytes = encoder.encode(name)
-  if (names.size < 1_000) names.set(name, bytes)
-  return bytes
-}
-
-/** What a record takes in a frame, at most. */
-export function frameBytesOf({ key, value, headers }: NewRecord): number {
-  let bytes = 23 + (key?.length ?? 0) + (value?.length ?? 0)
-  for (const [name, of] of headers) bytes += 6 + 3 * name.length + of.length
-  return bytes
-}
-
-/** Records of at most 255 topics; their ids count up from `firstId`. `recordsBytes`: the sum of `frameBytesOf`. */
-export function produceFrame(
-  firstId: number,
-  records: readonly NewRecord[],
-  recordsBytes: number,
-): Uint8Array {
-  const topics = [...new Set(records.map(({ topic }) => topic))]
-  const bytes = 9 + topics.reduce((sum, topic) => sum + 2 + bytesOfName(topic).length, 0)
-  const writer = new Writer(newFrame(told.produce, bytes + recordsBytes))
-  writer.u32(firstId)
-  writer.u32(records.length)
-  writer.u8(topics.length)
-  for (const topic of topics) writer.name(topic)
-  for (const { topic, partition, key, value, headers, timestamp } of records) {
-    writer.u8(topics.indexOf(topic))
-    writer.i32(partition ?? -1)
-    writer.f64(timestamp === 0 ? noTimestamp : timestamp)
-    writer.bytes(key)
-    writer.bytes(value)
-    writer.u16(headers.length)
-    for (const [name, of] of headers) {
-      writer.name(name)
-      writer.bytes(of)
-    }
-  }
-  return writer.done()
 }
 
 export function reportsOf({ view }: Frame): Report[] {
@@ -206,67 +160,4 @@ function isAt(body: Uint8Array, at: number, bytes: Uint8Array): boolean {
 
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-class Writer {
-  readonly #frame: Uint8Array
-  readonly #view: DataView
-  #at = headBytes
-
-  constructor(frame: Uint8Array) {
-    this.#frame = frame
-    this.#view = viewOf(frame)
-  }
-
-  u8(value: number): void {
-    this.#view.setUint8(this.#at, value)
-    this.#at += 1
-  }
-
-  u16(value: number): void {
-    this.#view.setUint16(this.#at, value, true)
-    this.#at += 2
-  }
-
-  u32(value: number): void {
-    this.#view.setUint32(this.#at, value, true)
-    this.#at += 4
-  }
-
-  i32(value: number): void {
-    this.#view.setInt32(this.#at, value, true)
-    this.#at += 4
-  }
-
-  f64(value: number): void {
-    this.#view.setFloat64(this.#at, value, true)
-    this.#at += 8
-  }
-
-  name(name: string): void {
-    const bytes = bytesOfName(name)
-    this.u16(bytes.length)
-    this.#copy(bytes)
-  }
-
-  bytes(bytes: Uint8Array | null): void {
-    this.i32(bytes === null ? -1 : bytes.length)
-    if (bytes !== null) this.#copy(bytes)
-  }
-
-  // A call for a few bytes costs more than the bytes.
-  #copy(bytes: Uint8Array): void {
-    const { length } = bytes
-    if (length > 64) this.#frame.set(bytes, this.#at)
-    else {
-      for (let at = 0; at < length; at += 1) this.#frame[this.#at + at] = bytes[at] ?? 0
-    }
-    this.#at += length
-  }
-
-  /** The frame, no longer than it has become. */
-  done(): Uint8Array {
-    this.#view.setUint32(0, this.#at - 4, true)
-    return this.#frame.subarray(0, this.#at)
-  }
 }

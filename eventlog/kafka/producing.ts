@@ -1,7 +1,8 @@
 import type { NewRecord } from '../event-log.ts'
 import { isRefusal, KafkaAway } from './errors.ts'
-import { frameBytesOf, produceFrame, type Report } from './frames.ts'
+import type { Report } from './frames.ts'
 import type { Link } from './link.ts'
+import { frameBytesOf, produceFrame } from './produce-frame.ts'
 import type { TopicTable } from './topic-table.ts'
 
 /** What became of a record. */

@@ -35,57 +35,56 @@ export interface Chunk {
   atMs: number
 }
 
-/** Makes the chunks of one answer out of a model's deltas, which may be empty, huge, or end inside a character. */
-export interface DeltaSplitter {
-  delta(kind: ChunkKind, text: string): void
-  /** No more deltas: a half pair that is still held becomes U+FFFD. */
-  end(): void
-}
-
 /**
+ * Makes the chunks of one answer out of a model's deltas, which may be empty, huge, or end inside a character.
  * A part is a run of chunks of one kind, numbered from 0. No chunk is empty, ends inside a surrogate pair or is longer
  * than `chunkBytesMax`; a half pair waits for the next delta of its part and never crosses into another.
  */
-export function deltaSplitter(emit: (chunk: Chunk) => void): DeltaSplitter {
-  let part = -1
-  let partKind: ChunkKind | null = null
-  let held = ''
-  let heldKind: ChunkKind = 'text'
+export class DeltaSplitter {
+  readonly #emit: (chunk: Chunk) => void
+  #part = -1
+  #partKind: ChunkKind | null = null
+  #held = ''
+  #heldKind: ChunkKind = 'text'
 
-  const piece = (kind: ChunkKind, text: string, bytes: number) => {
-    if (kind !== partKind) {
-      partKind = kind
-      part++
+  constructor(emit: (chunk: Chunk) => void) {
+    this.#emit = emit
+  }
+
+  delta(kind: ChunkKind, text: string): void {
+    if (text === '') return
+    if (this.#held === '' && isPlain(text)) {
+      this.#piece(kind, text, text.length)
+      return
     }
-    emit({ kind, part, text, bytes, atMs: performance.now() })
+    if (this.#held !== '' && this.#heldKind !== kind) this.end()
+    let whole = this.#held + text
+    this.#held = ''
+    if (isHighSurrogate(whole.charCodeAt(whole.length - 1))) {
+      this.#held = whole.slice(-1)
+      this.#heldKind = kind
+      whole = whole.slice(0, -1)
+      if (whole === '') return
+    }
+    const formed = wellFormed(whole)
+    const bytes = Buffer.byteLength(formed)
+    if (bytes <= chunkBytesMax) this.#piece(kind, formed, bytes)
+    else for (const cut of cuts(formed)) this.#piece(kind, cut.text, cut.bytes)
   }
-  const end = () => {
-    if (held === '') return
-    held = ''
-    piece(heldKind, replacement, 3)
+
+  /** No more deltas: a half pair that is still held becomes U+FFFD. */
+  end(): void {
+    if (this.#held === '') return
+    this.#held = ''
+    this.#piece(this.#heldKind, replacement, 3)
   }
-  return {
-    end,
-    delta(kind, text) {
-      if (text === '') return
-      if (held === '' && isPlain(text)) {
-        piece(kind, text, text.length)
-        return
-      }
-      if (held !== '' && heldKind !== kind) end()
-      let whole = held + text
-      held = ''
-      if (isHighSurrogate(whole.charCodeAt(whole.length - 1))) {
-        held = whole.slice(-1)
-        heldKind = kind
-        whole = whole.slice(0, -1)
-        if (whole === '') return
-      }
-      const formed = wellFormed(whole)
-      const bytes = Buffer.byteLength(formed)
-      if (bytes <= chunkBytesMax) piece(kind, formed, bytes)
-      else for (const cut of cuts(formed)) piece(kind, cut.text, cut.bytes)
-    },
+
+  #piece(kind: ChunkKind, text: string, bytes: number): void {
+    if (kind !== this.#partKind) {
+      this.#partKind = kind
+      this.#part++
+    }
+    this.#emit({ kind, part: this.#part, text, bytes, atMs: performance.now() })
   }
 }
 

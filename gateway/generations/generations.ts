@@ -154,6 +154,12 @@ export type AppendResult =
   /** Nothing is known of it. */
   | { is: 'lost' }
 
+/** What became of a step could not be learned, while of others in the same go it could: repeat it as it was. */
+export interface NotLearned {
+  is: 'unknown'
+  error: unknown
+}
+
 export interface Claim {
   messageId: string
   intent: Intent
@@ -304,7 +310,7 @@ export interface Generations extends AsyncDisposable {
   ): Promise<{ messageId: string; userMessageId: string; digest: string } | null>
   begin(step: Begin): Promise<BeginResult>
   /** Steps of many generations in one go: one result each, in order. */
-  append(steps: Append[]): Promise<AppendResult[]>
+  append(steps: Append[]): Promise<(AppendResult | NotLearned)[]>
   claim(step: Claim): Promise<ClaimResult>
   finish(step: Finish): Promise<FinishResult>
   erase(step: Erase): Promise<EraseResult>

@@ -21,7 +21,7 @@ Configured by the environment: .env.example has every variable. SIGTERM: finishe
 const name = 'relay'
 // What is in hand has ended by then, whatever is away.
 const endsWithinMs = 9_500
-// Nobody waits for an event in Kafka, and lots of five would cost broker and client a third more.
+// Nobody waits for an event in Kafka, and lots of five would cost the broker a third more CPU.
 const lingerMs = 25
 const { env } = process
 const signal = untilSignal()

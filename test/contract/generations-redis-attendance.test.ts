@@ -84,3 +84,28 @@ test('while Redis is away nobody can say who watches', async () => {
   await until(async () => (await away.health()).state === 'up', patience)
   expect(await away.isAttended(sessionId)).toBe(false)
 })
+
+test('what is left while Redis is away stays left once it is back', async () => {
+  const { node, client, options } = await redisNodes(redis, { timeoutMs: 1_500 })
+  const proxy = await faultProxy(redis.port)
+  const away = node({ url: `redis://127.0.0.1:${proxy.port}` })
+  const [left, kept] = [newSession().sessionId, newSession().sessionId]
+  const channels = async () => {
+    const all = await client.sendCommand(['PUBSUB', 'SHARDCHANNELS', `${options.prefix}*`])
+    return (all as unknown as string[]).filter((each) => /:[cdv]:/.test(each)).length
+  }
+  const has = (count: number) =>
+    until(async () => (await channels()) === count, { ...patience, what: `${count} channels` })
+  const ofLeft = [away.attend(left), await away.watch(left, () => undefined)]
+  const ofKept = [away.attend(kept), await away.watch(kept, () => undefined)]
+  await has(6)
+  proxy.refuse()
+  await has(0)
+  for (const watch of ofLeft) watch.close()
+  proxy.accept()
+  await has(3)
+  await Bun.sleep(100)
+  expect(await channels()).toBe(3)
+  for (const watch of ofKept) watch.close()
+  await has(0)
+})

@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from 'bun:test'
+import { shardOfSession } from '#gateway/generations/redis/shards.ts'
 import { type FaultProxy, faultProxy } from '../support/fault-proxy.ts'
 import { sha256 } from '../support/reader.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -22,8 +23,8 @@ async function nodes(): Promise<{ it: Nodes; way: FaultProxy }> {
   return { it: twoNodes(redis.url, { secondRedisUrl }), way }
 }
 
-async function tab(url: string): Promise<WsClient> {
-  const client = new WsClient(url, { sessionId: 's' })
+async function tab(url: string, sessionId = 's'): Promise<WsClient> {
+  const client = new WsClient(url, { sessionId })
   await client.live()
   return client
 }
@@ -61,6 +62,8 @@ test.each(['cut', 'stalled'] as const)(
       await Bun.sleep(1_000)
     }
     expect(textOf(tabs[0] as WsClient)).toBe('before ')
+    const [, owners] = tabs
+    expect(owners?.all('status').at(-1)?.status).toBe('stalled')
     if (how === 'cut') way.accept()
     else way.flow()
     await shows(tabs, 'before while nobody hears ')
@@ -72,7 +75,10 @@ test.each(['cut', 'stalled'] as const)(
       expect(client.all('done')).toMatchObject([{ outcome: 'completed', sha256: sha256(text) }])
       expect(textOf(client)).toBe(text)
       expect(client.all('welcome').length).toBe(1)
+      expect(client.types().at(-1)).toBe('done')
     }
+    const statuses = owners?.all('status').map(({ status }) => status)
+    expect(statuses).toEqual(['streaming', 'stalled', 'streaming'])
   },
   60_000,
 )
@@ -140,4 +146,51 @@ test('a node that is cut off says so, keeps its tabs, and has for them all that 
   const isReady = async () =>
     (await it.call('GET', '/health/ready', { url: it.two })).status === 200
   await until(isReady, { ...patience, what: 'the node is ready again' })
+}, 60_000)
+
+test('of two servers one is away: what is on the other goes on as if nothing were', async () => {
+  const second = await startRedis()
+  const way = await faultProxy(second.port)
+  await using it = twoNodes(`${redis.url},redis://127.0.0.1:${way.port}`)
+  const sessionOn = (server: number) =>
+    Array.from({ length: 64 }, (_, at) => `s${at}`).find((id) => shardOfSession(id) % 2 === server)
+  const on = await Promise.all(
+    [0, 1].map(async (server) => {
+      const sessionId = sessionOn(server) ?? ''
+      const tabs = [await tab(it.one, sessionId), await tab(it.two, sessionId)]
+      const call = await ask(it, sessionId)
+      call.say('before ')
+      await shows(tabs, 'before ')
+      return { sessionId, tabs, call }
+    }),
+  )
+  const [sound, away] = on
+  if (sound === undefined || away === undefined) throw new Error('there are two servers')
+  way.refuse()
+  away.call.say('kept ')
+  let text = 'before '
+  for (let word = 0; word < 20; word += 1) {
+    sound.call.say(`${word} `)
+    text += `${word} `
+    await shows(sound.tabs, text)
+    await Bun.sleep(100)
+  }
+  sound.call.end()
+  await ends(sound.tabs)
+  const next = await ask(it, sound.sessionId)
+  next.say('next')
+  next.end()
+  await ends(sound.tabs, 1)
+  expect((await it.call('GET', '/health/ready')).status).toBe(200)
+  expect(
+    sound.tabs.map((client) => client.all('status').some((it) => it.status === 'stalled')),
+  ).toEqual([false, false])
+  expect(away.tabs.map(textOf)).toEqual(['before ', 'before '])
+  way.accept()
+  away.call.say('after')
+  away.call.end()
+  await ends(away.tabs)
+  for (const { tabs } of on) expect(new Set(tabs.map(textOf)).size).toBe(1)
+  expect(away.tabs.map(textOf)).toEqual(['before kept after', 'before kept after'])
+  for (const client of away.tabs) expect(client.all('done')[0]?.outcome).toBe('completed')
 }, 60_000)

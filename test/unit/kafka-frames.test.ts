@@ -3,9 +3,7 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import type { NewRecord } from '#eventlog/event-log.ts'
 import * as parent from '#eventlog/kafka/frames.ts'
-
-type Headers = Record<string, Uint8Array | null>[] | undefined
-type Produced = [number, string, number, number, Uint8Array | null, Uint8Array | null, Headers]
+import { frameBytesOf, produceFrame } from '#eventlog/kafka/produce-frame.ts'
 
 /** The other side: what the client's process says and understands. */
 interface Host {
@@ -17,11 +15,26 @@ interface Host {
   newFrame(kind: number, bodyBytes: number): Buffer
   reportsFrame(reports: readonly parent.Report[]): Buffer
   recordsFrame(kind: number, head: [number, number], messages: readonly object[]): Buffer
-  eachProduced(body: Buffer, each: (...args: Produced) => void): void
 }
 
-const path = fileURLToPath(new URL('../../eventlog/kafka/host/frames.mjs', import.meta.url))
-const host = (await import(path)) as Host
+interface ProduceReader {
+  id: number
+  topic: string
+  partition: number
+  timestamp: number
+  key: Uint8Array | null
+  value: Uint8Array | null
+  headers: Record<string, Uint8Array>[]
+  open(body: Buffer): void
+  next(): boolean
+}
+
+const pathOf = (file: string) =>
+  fileURLToPath(new URL(`../../eventlog/kafka/host/${file}`, import.meta.url))
+const host = (await import(pathOf('frames.mjs'))) as Host
+const producing = (await import(pathOf('produce-frame.mjs'))) as {
+  ProduceReader: new () => ProduceReader
+}
 
 const bytes = () => fc.uint8Array({ maxLength: 200 })
 const maybeBytes = () => fc.option(bytes())
@@ -76,27 +89,38 @@ test('both sides speak the same version and name their frames alike', () => {
 
 describe('whatever is said on one side is heard on the other', () => {
   test('records to be produced', () => {
-    const records = fc.array(newRecord(), { maxLength: 12 })
+    // One reader for all: what it keeps of a frame must not come up in a later one.
+    const reader = new producing.ProduceReader()
+    const shared: NewRecord['headers'] = [
+      ['a', new Uint8Array([1])],
+      ['b', new Uint8Array(70)],
+    ]
+    const record = fc.tuple(newRecord(), fc.subarray(shared), fc.boolean()).map(mixed)
+    const records = fc.array(record, { maxLength: 12 })
     fc.assert(
       fc.property(u32(), records, (firstId, given) => {
-        const bytesOf = given.reduce((sum, record) => sum + parent.frameBytesOf(record), 0)
-        const { kind, body } = bodyOf(parent.produceFrame(firstId, given, bytesOf))
+        const bytesOf = given.reduce((sum, each) => sum + frameBytesOf(each), 0)
+        const { kind, body } = bodyOf(produceFrame(firstId, given, bytesOf))
         expect(kind).toBe(parent.told.produce)
+        reader.open(body)
         const heard: unknown[] = []
-        host.eachProduced(body, (id, topic, partition, at, key, value, heads) => {
-          const pairs = (heads ?? []).flatMap((header) => Object.entries(header))
-          heard.push({ id, topic, partition, at, key: plain(key), value: plain(value), pairs })
-        })
-        expect(heard.map(inNumbers)).toEqual(
-          given.map((record, index) => ({
+        while (reader.next()) {
+          const { id, topic, partition, timestamp: at, key, value } = reader
+          const pairs = reader.headers.flatMap((header) => Object.entries(header))
+          heard.push(
+            inNumbers({ id, topic, partition, at, key: plain(key), value: plain(value), pairs }),
+          )
+        }
+        expect(heard).toEqual(
+          given.map((each, index) => ({
             id: (firstId + index) % 2 ** 32,
-            topic: record.topic,
-            partition: record.partition ?? -1,
+            topic: each.topic,
+            partition: each.partition ?? -1,
             // The client takes 0 for "now".
-            at: record.timestamp === 0 ? -1 : record.timestamp,
-            key: plain(record.key),
-            value: plain(record.value),
-            pairs: record.headers.map(([of, value]) => [of, [...value]]),
+            at: each.timestamp === 0 ? -1 : each.timestamp,
+            key: plain(each.key),
+            value: plain(each.value),
+            pairs: each.headers.map(([of, value]) => [of, [...value]]),
           })),
         )
       }),
@@ -218,4 +242,10 @@ function texts({ key, value, headers: heads }: Pick<NewRecord, 'key' | 'value' |
     value: plain(value),
     headers: heads.map(([of, bytesOf]) => [of, [...bytesOf]]),
   }
+}
+
+/** Headers of the record's own before or behind ones that other records share. */
+function mixed([record, shared, isBefore]: [NewRecord, NewRecord['headers'], boolean]): NewRecord {
+  const { headers: own } = record
+  return { ...record, headers: isBefore ? [...own, ...shared] : [...shared, ...own] }
 }

@@ -1,6 +1,6 @@
 // Frames between the client's process and its parent: u32 length of the rest, u8 kind, body; all little-endian.
 
-export const version = 1
+export const version = 2
 
 /** What the parent says. */
 export const told = { hello: 1, call: 2, produce: 3, ping: 4, credit: 5 }
@@ -135,10 +135,6 @@ function copy(bytes, frame, at) {
 const namesMax = 1_000
 /** @type {Map<string, Buffer>} */
 const encoded = new Map()
-/** @typedef {{ bytes: Uint8Array, name: string, last: Record<string, Uint8Array | null> }} Known */
-/** @type {Map<number, Known>} */
-const decoded = new Map()
-
 /** Names of headers come again and again. @param {string} name */
 function bytesOfName(name) {
   const known = encoded.get(name)
@@ -146,87 +142,4 @@ function bytesOfName(name) {
   const bytes = Buffer.from(name)
   if (encoded.size < namesMax) encoded.set(name, bytes)
   return bytes
-}
-
-/**
- * Decoding a short text costs more than comparing it, and an object of a new shape more than one of a known shape.
- * @param {Buffer} body @param {number} at @param {number} length @returns {Known}
- */
-function nameAt(body, at, length) {
-  const slot = (length << 16) ^ (body[at] << 8) ^ body[at + length - 1]
-  const before = decoded.get(slot)
-  if (before !== undefined && isAt(body, at, before.bytes)) return before
-  const bytes = Buffer.from(body.subarray(at, at + length))
-  const name = bytes.toString()
-  const known = { bytes, name, last: { [name]: null } }
-  if (decoded.size < namesMax) decoded.set(slot, known)
-  return known
-}
-
-/** The header of before when it has this value, as most have. @param {Known} known @param {Uint8Array | null} value */
-function headerOf(known, value) {
-  const { name, last } = known
-  const before = last[name]
-  if (before !== null && value !== null && before.length === value.length) {
-    if (isAt(value, 0, before)) return last
-  }
-  const header = { ...last }
-  header[name] = value
-  known.last = header
-  return header
-}
-
-/** @param {Uint8Array} body @param {number} at @param {Uint8Array} bytes */
-function isAt(body, at, bytes) {
-  for (let index = 0; index < bytes.length; index += 1) {
-    if (body[at + index] !== bytes[index]) return false
-  }
-  return true
-}
-
-/**
- * Hands over the records of a produce frame, as arguments of the client's `produce`.
- * @param {Buffer} body
- * @param {(id: number, topic: string, partition: number, timestamp: number, key: Uint8Array | null,
- *   value: Uint8Array | null, headers: Record<string, Uint8Array | null>[] | undefined) => void} each
- */
-export function eachProduced(body, each) {
-  let id = body.readUInt32LE(0)
-  const count = body.readUInt32LE(4)
-  let at = 8
-  /** @type {string[]} */
-  const topics = []
-  for (let left = body[at++]; left > 0; left -= 1) {
-    const length = body.readUInt16LE(at)
-    topics.push(body.toString('utf8', at + 2, at + 2 + length))
-    at += 2 + length
-  }
-  const bytes = () => {
-    const length = body.readInt32LE(at)
-    at += 4
-    if (length < 0) return null
-    at += length
-    // A third of what a slice of the Buffer costs.
-    return new Uint8Array(body.buffer, body.byteOffset + at - length, length)
-  }
-  for (let record = 0; record < count; record += 1) {
-    const topic = topics[body[at]]
-    const partition = body.readInt32LE(at + 1)
-    const timestamp = body.readDoubleLE(at + 5)
-    at += 13
-    const key = bytes()
-    const value = bytes()
-    let headers
-    let left = body.readUInt16LE(at)
-    at += 2
-    if (left > 0) headers = []
-    for (; left > 0; left -= 1) {
-      const length = body.readUInt16LE(at)
-      const known = nameAt(body, at + 2, length)
-      at += 2 + length
-      headers.push(headerOf(known, bytes()))
-    }
-    each(id, topic, partition, timestamp, key, value, headers)
-    id = (id + 1) >>> 0
-  }
 }

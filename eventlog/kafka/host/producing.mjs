@@ -1,5 +1,6 @@
 import { connected, Producer, tellEvents } from './clients.mjs'
-import { eachProduced, reportsFrame } from './frames.mjs'
+import { reportsFrame } from './frames.mjs'
+import { ProduceReader } from './produce-frame.mjs'
 
 const queueFull = -184
 const fatal = -150
@@ -11,8 +12,9 @@ export class Producing {
   #client = null
   /** @type {Buffer[]} */
   #frames = []
-  /** @type {{ id: number, again: () => void }[]} */
-  #waiting = []
+  #reader = new ProduceReader()
+  /** The client's queue is full: the record that the reader stands at comes again. */
+  #isFull = false
   /** @type {any[]} */
   #reports = []
   #isTelling = false
@@ -50,13 +52,13 @@ export class Producing {
     if (client === null) return
     client.setPollInBackground(true)
     this.#client = client
-    for (const frame of this.#frames.splice(0)) this.#handOver(frame)
+    this.#handOver()
   }
 
   /** @param {Buffer} frame */
   produce(frame) {
-    if (this.#client === null) this.#frames.push(frame)
-    else this.#handOver(frame)
+    this.#frames.push(frame)
+    if (this.#client !== null && !this.#isFull) this.#handOver()
   }
 
   /** Resolves once nothing is on its way any more, or the time is over. @param {number} timeoutMs */
@@ -67,40 +69,30 @@ export class Producing {
     await new Promise((resolve) => client.flush(timeoutMs, resolve))
   }
 
-  /** @param {Buffer} frame */
-  #handOver(frame) {
-    eachProduced(frame, (id, topic, partition, timestamp, key, value, headers) => {
-      const again = () => this.#client.produce(topic, partition, value, key, timestamp, id, headers)
-      if (this.#waiting.length > 0) {
-        this.#waiting.push({ id, again })
-        return
-      }
-      try {
-        this.#client.produce(topic, partition, value, key, timestamp, id, headers)
-      } catch (error) {
-        if (!isFull(error)) {
-          this.#report(id, error, { partition: -1, offset: -1 })
-          return
-        }
-        this.#waiting.push({ id, again })
-        setTimeout(() => this.#again(), retryMs)
-      }
-    })
+  #handOver() {
+    const reader = this.#reader
+    for (;;) {
+      while (this.#isFull || reader.next()) if (!this.#offer(reader)) return
+      const frame = this.#frames.shift()
+      if (frame === undefined) return
+      reader.open(frame)
+    }
   }
 
-  #again() {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      try {
-        next.again()
-      } catch (error) {
-        if (isFull(error)) {
-          setTimeout(() => this.#again(), retryMs)
-          return
-        }
-        this.#report(next.id, error, { partition: -1, offset: -1 })
+  /** Whether the client's queue had room. @param {ProduceReader} record */
+  #offer({ id, topic, partition, timestamp, key, value, headers }) {
+    try {
+      this.#client.produce(topic, partition, value, key, timestamp, id, headers)
+    } catch (error) {
+      this.#isFull = /** @type {any} */ (error).code === queueFull
+      if (this.#isFull) {
+        setTimeout(() => this.#handOver(), retryMs)
+        return false
       }
-      this.#waiting.shift()
+      this.#report(id, error, { partition: -1, offset: -1 })
     }
+    this.#isFull = false
+    return true
   }
 
   /** @param {number} id @param {any} error @param {{ partition: number, offset: number }} report */
@@ -118,9 +110,4 @@ export class Producing {
       this.#write(reportsFrame(this.#reports.splice(0)))
     })
   }
-}
-
-/** @param {unknown} error */
-function isFull(error) {
-  return /** @type {any} */ (error).code === queueFull
 }

@@ -10,7 +10,7 @@ import type {
   Watch,
 } from '../../generations/generations.ts'
 import { type Model, ModelError } from '../../models/model.ts'
-import { type DeltaSplitter, deltaSplitter } from '../text.ts'
+import { DeltaSplitter } from '../text.ts'
 import { type Ending, endStep } from './ending.ts'
 import { endSpan, type Job } from './job.ts'
 import { Outgoing } from './outgoing.ts'
@@ -81,7 +81,7 @@ export class Answer {
       onGone: () => this.#over(null),
       onLost: () => void this.#beginAgain(),
     })
-    this.#splitter = deltaSplitter((chunk) => {
+    this.#splitter = new DeltaSplitter((chunk) => {
       if (this.#ending !== null) return
       if (this.#bytes + chunk.bytes > deps.config.maxAnswerBytes) {
         this.end({ outcome: 'failed', errorType: 'too_large' })

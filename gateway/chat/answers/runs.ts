@@ -25,7 +25,7 @@ export class Runs {
   readonly #options: RunsOptions
   #from: number
   #to: number
-  #text = ''
+  readonly #texts: string[] = []
   #bytes = 0
   #firstAtMs = 0
   #part = 0
@@ -56,7 +56,7 @@ export class Runs {
       this.#part = chunk.part
       this.#kind = chunk.kind
     }
-    this.#text += chunk.text
+    this.#texts.push(chunk.text)
     this.#bytes += chunk.bytes
     this.#to++
     if (this.#options.chunkEventMs === 0) this.close(closed)
@@ -67,7 +67,7 @@ export class Runs {
     if (this.#from === this.#to) return
     closed.push({ from: this.#from, to: this.#to, event: this.#event() })
     this.#from = this.#to
-    this.#text = ''
+    this.#texts.length = 0
     this.#bytes = 0
   }
 
@@ -89,6 +89,7 @@ export class Runs {
   #event(): OpenEvent {
     const { session, messageId, nodeId, traceparent, eventContent, now } = this.#options
     const isPlain = this.#part === 0 && this.#kind === 'text'
+    const text = this.#texts.join('')
     return openEvent({
       eventType: 'CHUNK_RECEIVED',
       session,
@@ -100,8 +101,8 @@ export class Runs {
         fromChunkIndex: this.#from,
         chunkIndex: this.#to - 1,
         ...(!isPlain && { kind: this.#kind, part: this.#part }),
-        contentLength: this.#text.length,
-        ...(eventContent === 'full' && { text: this.#text }),
+        contentLength: text.length,
+        ...(eventContent === 'full' && { text }),
       },
     })
   }

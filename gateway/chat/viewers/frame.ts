@@ -83,8 +83,8 @@ function isSamePart(one: Chunk, other: Chunk): boolean {
 function chunkJson(first: Chunk, last: Chunk, text: string, isNumbered: boolean): string {
   const isUsual = isNumbered && last === first && first.kind === 'text' && first.part === 0
   // In one go: each further piece of a text under way is one more object.
-  if (isUsual) {
-    return `{"type":"chunk","messageId":"${first.messageId}","chunkIndex":${last.chunkIndex},"text":${quoted(text)},"seq":${last.seq}}`
+  if (isUsual && isPlain(text)) {
+    return `{"type":"chunk","messageId":"${first.messageId}","chunkIndex":${last.chunkIndex},"text":"${text}","seq":${last.seq}}`
   }
   let json = `{"type":"chunk","messageId":"${first.messageId}","chunkIndex":${last.chunkIndex}`
   if (last !== first) json += `,"fromChunkIndex":${first.chunkIndex}`
@@ -96,15 +96,18 @@ function chunkJson(first: Chunk, last: Chunk, text: string, isNumbered: boolean)
   return `${json},"seq":${last.seq}}`
 }
 
-/** A token is a few letters that need no escape: looking costs a tenth of what `JSON.stringify` does. */
 function quoted(text: string): string {
-  if (text.length > plainLengthMax) return JSON.stringify(text)
+  return isPlain(text) ? `"${text}"` : JSON.stringify(text)
+}
+
+/** A token is a few letters that need no escape: looking costs a tenth of what `JSON.stringify` does. */
+function isPlain(text: string): boolean {
+  if (text.length > plainLengthMax) return false
   for (let at = 0; at < text.length; at += 1) {
     const unit = text.charCodeAt(at)
-    const isPlain = unit >= 0x20 && unit !== 0x22 && unit !== 0x5c && unit < 0xd800
-    if (!isPlain) return JSON.stringify(text)
+    if (unit < 0x20 || unit === 0x22 || unit === 0x5c || unit >= 0xd800) return false
   }
-  return `"${text}"`
+  return true
 }
 
 export function statusFrame(messageId: string, status: Status): Frame {

@@ -45,13 +45,21 @@ export class Reconciliation {
 
   async #lookAtAll(): Promise<void> {
     const { reconcileMs } = this.#hub.timing
+    let failure: { error: unknown } | null = null
     for (const room of [...this.#rooms.values()]) {
       if (this.#isStopped) return
       const nowMs = this.#hub.now()
       const isQuiet = nowMs - room.heardAtMs > quietMs
       const isDue = nowMs - room.lookedAtMs >= reconcileMs * (isQuiet ? quietFactor : 0.5)
-      if (room.viewers.length > 0 && isDue) await this.#look(room, nowMs)
+      if (room.viewers.length === 0 || !isDue) continue
+      try {
+        await this.#look(room, nowMs)
+      } catch (error) {
+        // Others may be where hot state is not away.
+        failure ??= { error }
+      }
     }
+    if (failure !== null) throw failure.error
   }
 
   async #look(room: Room, nowMs: number): Promise<void> {

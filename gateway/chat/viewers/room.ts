@@ -249,11 +249,11 @@ export class Room {
 
   /** Built once for all viewers of one place. */
   #framesAfter(seq: number): readonly Frame[] {
-    if (this.#built?.from !== seq || this.#built.to !== this.top) {
-      const from = seq + 1 - (this.#tail[0]?.seq ?? 0)
-      this.#built = { from: seq, to: this.top, frames: framesOf(this.epoch, this.#tail, { from }) }
-    }
-    return this.#built.frames
+    if (this.#built?.from === seq && this.#built.to === this.top) return this.#built.frames
+    const from = seq + 1 - (this.#tail[0]?.seq ?? 0)
+    const frames = framesOf(this.epoch, this.#tail, { from })
+    if (this.viewers.length > 1) this.#built = { from: seq, to: this.top, frames }
+    return frames
   }
 
   /** Steps are kept only for those that read. */

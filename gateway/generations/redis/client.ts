@@ -30,7 +30,10 @@ export function newClient(url: string, timeoutMs: number): Client {
 
 /** What is under way is rejected. */
 export function discard(client: Client): void {
-  if (client.isOpen) client.destroy()
+  if (!client.isOpen) return
+  // One that is only about to connect doesn't know its socket yet, and would keep it, and the process, open.
+  if (!client.isReady) client.once('connect', () => client.destroy())
+  client.destroy()
 }
 
 export function messageOf(error: unknown): string {

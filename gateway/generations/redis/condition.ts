@@ -38,10 +38,17 @@ export class Condition implements Disposable {
   }
 
   health(): HotHealth {
-    const down = this.#routes.servers.find((server) => !server.isUp)
-    if (down !== undefined) return { state: 'down', reason: down.failure }
+    const { servers } = this.#routes
+    const [down, ...more] = servers.filter((server) => !server.isUp)
+    if (down !== undefined && more.length + 1 === servers.length) {
+      return { state: 'down', reason: down.failure }
+    }
     const faults = this.#routes.servers.map((server) => this.#servers.get(server)?.fault ?? null)
     const reasons = [...new Set(faults)].filter((fault) => fault !== null)
+    // Sessions of the others go on.
+    if (down !== undefined) {
+      reasons.unshift(`${more.length + 1} of ${servers.length} servers are away: ${down.failure}`)
+    }
     const isShort = this.#routes.servers.some((each) => this.#servers.get(each)?.isMemoryFull)
     if (isShort) reasons.push('Redis is short of memory: no new answers begin')
     const { isFull: full, clockOffMs } = this.backlog

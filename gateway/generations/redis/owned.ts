@@ -17,6 +17,8 @@ export interface OwnedAnswer {
   written: Written
   /** A step's outcome was unknown: watchers have perhaps not heard it. */
   isDoubted: boolean
+  /** Redis was away when its status changed: watchers of this process have heard another than Redis knows. */
+  isStatusOurs: boolean
 }
 
 /** For the leases of a process's own answers, and for what their chunks need not ask. */
@@ -36,7 +38,14 @@ export class Owned {
     }
     const known = { sessionId, messageId, token, leaseMs, keys }
     const written: Written = { begin, codes: [], lengths: [] }
-    const state = { epoch: 0, startedSeq: 0, writer: '', written, isDoubted: false }
+    const state = {
+      epoch: 0,
+      startedSeq: 0,
+      writer: '',
+      written,
+      isDoubted: false,
+      isStatusOurs: false,
+    }
     this.#answers.set(messageId, { ...known, ...state })
     this.#sessions.set(sessionId, messageId)
     this.onChange(sessionId)

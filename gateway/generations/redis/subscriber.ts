@@ -16,6 +16,8 @@ const lookMs = 5
 export class Subscriber implements Disposable {
   readonly #options: SubscriberOptions
   readonly #channels = new Set<string>()
+  /** Left while Redis could not be told: the client subscribes to them again with all others. */
+  readonly #untold = new Set<string>()
   #client: Client | null = null
   #isClosed = false
   #pingAt = 0
@@ -26,7 +28,10 @@ export class Subscriber implements Disposable {
   }
 
   async subscribe(channels: readonly string[]): Promise<void> {
-    for (const channel of channels) this.#channels.add(channel)
+    for (const channel of channels) {
+      this.#channels.add(channel)
+      this.#untold.delete(channel)
+    }
     this.#client ??= this.#connect('first')
     try {
       const client = await this.#ready()
@@ -40,12 +45,17 @@ export class Subscriber implements Disposable {
     }
   }
 
-  /** Resolves once Redis knows. */
+  /** Resolves once Redis knows, or is away. */
   async unsubscribe(channel: string): Promise<void> {
     this.#channels.delete(channel)
-    if (this.#client === null || !this.#client.isReady) return
-    // A connection that is gone has no subscriptions either.
-    await this.#client.sUnsubscribe(channel, this.#heard).catch(() => undefined)
+    const client = this.#client
+    if (client === null) return
+    try {
+      if (!client.isReady) throw new Error('not connected')
+      await client.sUnsubscribe(channel, this.#heard)
+    } catch {
+      if (client === this.#client && !this.#channels.has(channel)) this.#untold.add(channel)
+    }
   }
 
   /** The process did, so nothing can be said of the server. */
@@ -81,6 +91,7 @@ export class Subscriber implements Disposable {
 
   #connect(which: 'first' | 'again'): Client {
     const client = newClient(this.#options.url, this.#options.timeoutMs)
+    this.#untold.clear()
     let isNew = true
     // The client itself connects again, and `health` looks at the other connection.
     client.on('error', () => undefined)
@@ -88,12 +99,20 @@ export class Subscriber implements Disposable {
       if (client !== this.#client || this.#isClosed) return
       this.#heardAt = performance.now()
       // On its later connections the client has subscribed again before it says that it is ready.
-      if (!isNew) this.#options.onMissed()
-      else if (which === 'again') void this.#subscribeAll(client)
+      if (!isNew) {
+        this.#tellLeft()
+        this.#options.onMissed()
+      } else if (which === 'again') void this.#subscribeAll(client)
       isNew = false
     })
     client.connect().catch(() => undefined)
     return client
+  }
+
+  #tellLeft(): void {
+    const left = [...this.#untold]
+    this.#untold.clear()
+    for (const channel of left) void this.unsubscribe(channel)
   }
 
   async #subscribeAll(client: Client): Promise<void> {

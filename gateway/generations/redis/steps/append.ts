@@ -1,4 +1,4 @@
-import type { Append, AppendResult, LogStep } from '../../generations.ts'
+import type { Append, AppendResult, LogStep, NotLearned } from '../../generations.ts'
 import { codeOf } from '../entries.ts'
 import { type Hot, keysOf } from '../hot.ts'
 import { pushEvent } from '../outbox.ts'
@@ -23,13 +23,15 @@ interface Call {
   size: number
 }
 
+type Result = AppendResult | NotLearned
+
 const applied: AppendResult = { is: 'applied' }
 const already: AppendResult = { is: 'already' }
 const refused: AppendResult = { is: 'refused' }
 const lost: AppendResult = { is: 'lost' }
 const codes = { applied: 0, already: 1, behind: 2, told: 3, refused: 4, lost: 5, epoch: 6 }
 
-export function appending(hot: Hot): (steps: Append[]) => Promise<AppendResult[]> {
+export function appending(hot: Hot): (steps: Append[]) => Promise<Result[]> {
   const { routes, owned, origin } = hot
 
   /** Chunks that stand as their owner believes go the short way; nothing but their order within an answer matters. */
@@ -62,46 +64,28 @@ export function appending(hot: Hot): (steps: Append[]) => Promise<AppendResult[]
     return calls
   }
 
-  /** Answers which steps have to be sent again. */
-  async function settle(call: Call, steps: readonly Append[], results: AppendResult[]) {
-    const reply = await send(hot, call, steps)
-    const again: number[] = []
-    for (let at = 0; at < call.indexes.length; at += 1) {
-      const index = call.indexes[at] ?? 0
-      const step = steps[index]
-      if (step === undefined) continue
-      if (call.script === 'chunks') {
-        if (reply[at] !== 1) {
-          again.push(index)
-          continue
-        }
-        results[index] = applied
-        const seq = (call.places[at * 2 + 1] ?? 0) + 1 + step.next
-        hear(hot, step, call.places[at * 2] ?? 0, seq)
-        written(hot, step)
-        continue
-      }
-      const [code, value = 0, seq = 0] = reply.slice(at * 3, at * 3 + 3)
-      if (code === codes.epoch) again.push(index)
-      else results[index] = resultOf(code, value)
-      if (code === codes.applied) {
-        owned.place(step.messageId, value, seq - step.next - 1)
-        hear(hot, step, value, seq)
-      }
-      if (code === codes.applied || code === codes.already) written(hot, step)
-      if (code === codes.refused) owned.delete(step.messageId)
-    }
-    return again
-  }
-
   return async (steps) => {
     if (!routes.isKnown) await routes.known()
-    const results = new Array<AppendResult>(steps.length)
+    const results = new Array<Result>(steps.length)
     let left: number[] | null = null
+    let failure: NotLearned | null = null
+    /** Of several servers one may be away: what the others have done counts. */
+    const settleOr = async (call: Call): Promise<number[]> => {
+      try {
+        return await settle(hot, call, { steps, results })
+      } catch (error) {
+        failure ??= { is: 'unknown', error }
+        for (const index of call.indexes) results[index] = failure
+        return []
+      }
+    }
     for (let lives = 0; lives <= livesMax; lives += 1) {
       const calls = callsOf(steps, left ?? steps.keys(), left === null)
-      const again = (await Promise.all(calls.map((call) => settle(call, steps, results)))).flat()
-      if (again.length === 0) return results
+      const again = (await Promise.all(calls.map(settleOr))).flat()
+      if (again.length === 0) {
+        if (failure === null || results.some(({ is }) => is !== 'unknown')) return results
+        throw (failure as NotLearned).error
+      }
       // The short way only says that something is not as believed.
       if (left !== null) {
         const sessions = new Set(again.map((index) => steps[index]?.sessionId ?? ''))
@@ -111,6 +95,45 @@ export function appending(hot: Hot): (steps: Append[]) => Promise<AppendResult[]
     }
     throw new Error('Redis changes faster than its steps can follow')
   }
+}
+
+interface Going {
+  steps: readonly Append[]
+  /** By step. */
+  results: Result[]
+}
+
+/** Answers which steps have to be sent again. */
+async function settle(hot: Hot, call: Call, { steps, results }: Going): Promise<number[]> {
+  const { owned } = hot
+  const reply = await send(hot, call, steps)
+  const again: number[] = []
+  for (let at = 0; at < call.indexes.length; at += 1) {
+    const index = call.indexes[at] ?? 0
+    const step = steps[index]
+    if (step === undefined) continue
+    if (call.script === 'chunks') {
+      if (reply[at] !== 1) {
+        again.push(index)
+        continue
+      }
+      results[index] = applied
+      const seq = (call.places[at * 2 + 1] ?? 0) + 1 + step.next
+      hear(hot, step, call.places[at * 2] ?? 0, seq)
+      written(hot, step)
+      continue
+    }
+    const [code, value = 0, seq = 0] = reply.slice(at * 3, at * 3 + 3)
+    if (code === codes.epoch) again.push(index)
+    else results[index] = resultOf(code, value)
+    if (code === codes.applied) {
+      owned.place(step.messageId, value, seq - step.next - 1)
+      hear(hot, step, value, seq)
+    }
+    if (code === codes.applied || code === codes.already) written(hot, step)
+    if (code === codes.refused) owned.delete(step.messageId)
+  }
+  return again
 }
 
 async function send(

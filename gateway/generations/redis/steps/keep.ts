@@ -21,9 +21,12 @@ export interface Keeping {
 }
 
 const touchesMax = 32
+/** Of a status, as the script answers; 0: the answer has ended, or nothing is known of it. */
+const news = 1
+const theSame = 2
 
 export function keeping(hot: Hot): Keeping {
-  const { routes, ears, options } = hot
+  const { routes, ears, owned, options } = hot
 
   async function restore(cold: ColdSession): Promise<void> {
     const { sessionId, tenantId, userId, last, hasOlder, messages } = cold
@@ -74,12 +77,21 @@ export function keeping(hot: Hot): Keeping {
     },
     setStatus(sessionId, messageId, status) {
       const args = [sessionId, messageId, status, hot.origin]
+      const say = () => ears.say(sessionId, { type: 'status', messageId, status })
       routes.run('status', shardOfSession(sessionId), args).then(
-        (isNew) => {
-          if (isNew === 1) ears.say(sessionId, { type: 'status', messageId, status })
+        (known) => {
+          const answer = owned.get(messageId)
+          const isOurs = answer?.isStatusOurs === true
+          if (answer !== undefined) answer.isStatusOurs = false
+          if (known === news || (known === theSame && isOurs)) say()
         },
-        // Nothing waits for it, and the next one comes.
-        () => undefined,
+        () => {
+          // Redis is away, and that is what this says: whoever watches here hears it nonetheless.
+          const answer = owned.get(messageId)
+          if (answer === undefined) return
+          answer.isStatusOurs = true
+          say()
+        },
       )
     },
     async touchWatched() {

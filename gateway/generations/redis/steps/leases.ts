@@ -49,13 +49,17 @@ export function leasing(hot: Hot): Leases {
     // A server that has just come back may know older leases than their owners have.
     const settled = all.filter((shard) => routes.of(shard).upForMs >= settleMs)
     const groups = groupsOf(routes, settled, settled.length, (shard) => shard)
-    const found = await Promise.all(
+    const found = await Promise.allSettled(
       groups.map(async ({ shard, items }) => {
         const args = [hot.ahead(), ...items.map(({ base }) => base)]
         return (await routes.run('lapsed', shard, args)) as string[]
       }),
     )
-    return found.flat()
+    // Of several servers one may be away: answers on the others have an end nonetheless.
+    const heard = found.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+    const failed = found.find((each) => each.status === 'rejected')
+    if (heard.length === 0 && failed !== undefined) throw failed.reason
+    return heard.flat()
   }
 
   return { renew, lapsed }

@@ -51,13 +51,8 @@ export function createLogRows(db: Database): LogRows {
     for (let from = 0; from < codes.length; from += rowChunksMax) {
       const to = Math.min(from + rowChunksMax, codes.length)
       const marks: number[] = []
-      let text = ''
-      for (let at = from; at < to; at += 1) {
-        const own = texts[at] ?? ''
-        marks.push(codes[at] ?? 0, own.length)
-        text += own
-      }
-      const body: ChunkBody = [marks, text]
+      for (let at = from; at < to; at += 1) marks.push(codes[at] ?? 0, texts[at]?.length ?? 0)
+      const body: ChunkBody = [marks, texts.slice(from, to).join('')]
       const seq = fromSeq + from
       const index = seq - generation.startedSeq - 1
       const place = [session.sid, seq, fromSeq + to - 1, 'chunk', messageId, index, told]
