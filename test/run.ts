@@ -43,7 +43,7 @@ async function pass(name: string, files: readonly string[], more: Record<string,
   // Whatever a test leaves running ends with the runner.
   child = Bun.spawn(
     [
-      ...[process.execPath, '--no-orphans', 'test', '--parallel=2', '--timeout=30000'],
+      ...[process.execPath, '--no-orphans', 'test', '--parallel=3', '--timeout=30000'],
       ...['--reporter=junit', `--reporter-outfile=${report}`],
       ...files,
     ],

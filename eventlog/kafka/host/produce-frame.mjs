@@ -10,7 +10,8 @@ const pooledPlacesMax = 32
 
 /**
  * Reads a frame record by record, each as arguments of the client's `produce`, which copies what it is given: short keys
- * and headers are written into the same arrays and objects again and again, and hold until the next record is read.
+ * and headers are written into the same arrays and objects again and again, and hold until the next record is read. Not
+ * empty ones: the client takes an array without any memory for null.
  */
 export class ProduceReader {
   id = 0
@@ -84,7 +85,7 @@ export class ProduceReader {
   #key() {
     const length = this.#length()
     if (length < 0) return null
-    if (length > pooledBytesMax) return this.#view(length)
+    if (length === 0 || length > pooledBytesMax) return this.#view(length)
     this.#keys[length] ??= new Uint8Array(length)
     const key = this.#keys[length]
     this.#copyTo(key)
@@ -99,7 +100,7 @@ export class ProduceReader {
     if (index === this.#names.length) this.#names.push(this.#nameOf(this.#name()))
     const { name, pool } = this.#names[index]
     const length = this.#length()
-    if (length > pooledBytesMax || place >= pooledPlacesMax) {
+    if (length === 0 || length > pooledBytesMax || place >= pooledPlacesMax) {
       this.headers[place] = { [name]: this.#view(length) }
       return
     }

@@ -23,6 +23,11 @@ const busyFrom = 0.85
  * goes out. After a stop of the loop larger ones would cost so much more a chunk that it never caught up.
  */
 const stepsMax = 256
+/**
+ * What this thread itself does for a step before the reply is read: to hear it and to send its frame. Counted as hot
+ * state's, one stop of the loop kept large flushes slow, hence the window wide, hence the flushes large.
+ */
+const hearingMs = 0.1
 const backoffMs = { min: 100, max: 2_000 }
 /** Between two tries of what a part of hot state does not take, while the rest of it does. */
 const partMs = 250
@@ -176,7 +181,7 @@ export class Writer implements Disposable {
     }
     const nowMs = performance.now()
     this.#failures = 0
-    this.#adapt(nowMs, nowMs - sentAtMs)
+    this.#adapt(nowMs, nowMs - sentAtMs - steps.length * hearingMs)
     for (const [index, outgoing] of batch.entries()) {
       const result = results[index]
       if (result?.is === 'unknown') {
