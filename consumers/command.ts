@@ -1,3 +1,4 @@
+import { endsWithinMs } from '#runtime/run-main.ts'
 import { runProcess } from '#runtime/shutdown.ts'
 import { type ConsumerArguments, consumerArguments, UsageError } from './arguments.ts'
 
@@ -12,9 +13,6 @@ export interface CommandInput {
   operand?: string
   signal: AbortSignal
 }
-
-// A consumer has ended by then, whatever it depends on is away.
-const endsWithinMs = 9_500
 
 /** Runs a consumer's command line to its exit code: 0 done, 1 failed, 2 usage. Never rejects. */
 export async function consumerCommand(

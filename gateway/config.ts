@@ -1,5 +1,25 @@
 import { z } from 'zod'
-import { boolean, ConfigError, duration, type Env, integer, list, parseEnv } from '#runtime/env.ts'
+import {
+  boolean,
+  duration,
+  type Env,
+  integer,
+  list,
+  parseEnv,
+  refuse,
+  together,
+} from '#runtime/env.ts'
+import {
+  doorOf,
+  doorProblems,
+  jwtEnv,
+  jwtOf,
+  nodeIdOf,
+  postgresUrl,
+  processEnv,
+  redisUrls,
+  webUrl,
+} from '#runtime/process-env.ts'
 import type { AuthConfig } from './auth/auth.ts'
 import type { LimitsConfig } from './limits/limits.ts'
 
@@ -65,53 +85,28 @@ const limit = () => integer(0, 1_000_000)
 const textBytesMax = 1_048_576
 const ttlMs = { min: 1_000, max: 365 * dayMs }
 
-function url(protocols: RegExp, what: string) {
-  return z.string().refine((text) => URL.canParse(text) && protocols.test(new URL(text).protocol), {
-    error: `must be ${what}`,
-  })
-}
-
 function ttl() {
   return duration().refine((ms) => ms >= ttlMs.min && ms <= ttlMs.max, {
     error: 'must be from 1s to 365d',
   })
 }
 
-const webUrl = () => url(/^https?:$/, 'an http or https URL')
-const identifier = /^[A-Za-z0-9._:-]{1,128}$/
 const broker = /^(\[[0-9a-fA-F:]+\]|[^\s:/,]+):\d{1,5}$/
 const name = () => z.string().max(200, 'must be at most 200 characters long')
 
 /** Every variable of a gateway. */
 export const GatewayEnv = z.object({
+  ...processEnv,
+  ...jwtEnv,
   PORT: integer(0, 65_535).default(8_080),
-  HOST: z
-    .string()
-    .regex(/^[A-Za-z0-9._:-]+$/, 'must be a host name or an address')
-    .optional(),
-  NODE_ID: z.string().regex(identifier, 'must be 1 to 128 of A-Z a-z 0-9 . _ : -').optional(),
   KAFKA_BROKERS: list()
     .refine((brokers) => brokers.length > 0 && brokers.every((member) => broker.test(member)), {
       error: 'must be a list of host:port, such as kafka1:9092,kafka2:9092',
     })
     .optional(),
-  REDIS_URL: list()
-    .refine((urls) => urls.length > 0 && urls.every(isRedisUrl), {
-      error: 'must be a redis or rediss URL, or a list of them',
-    })
-    .optional(),
-  DATABASE_URL: url(/^postgres(ql)?:$/, 'a postgres URL').optional(),
+  REDIS_URL: redisUrls().optional(),
+  DATABASE_URL: postgresUrl().optional(),
   DATA_DIR: z.string().default('.sluice'),
-  AUTH: z.enum(['development', 'jwt']).optional(),
-  JWT_SECRET: z
-    .string()
-    .refine((secret) => Buffer.byteLength(secret) >= 32, {
-      error: 'must be at least 32 bytes long',
-    })
-    .optional(),
-  JWKS_URL: webUrl().optional(),
-  JWT_ISSUER: z.string().optional(),
-  JWT_AUDIENCE: z.string().optional(),
   OPENAI_BASE_URL: webUrl().optional(),
   OPENAI_API_KEY: z.string().optional(),
   OPENAI_MODEL: name().optional(),
@@ -159,29 +154,18 @@ export const GatewayEnv = z.object({
  * Throws a `ConfigError` that names every problem, those between variables included.
  */
 export function gatewayConfig(env: Env, hostName: string): GatewayConfig {
-  const problems = problemsBetween(env)
-  let set: z.infer<typeof GatewayEnv>
-  try {
-    set = parseEnv(GatewayEnv, env)
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    throw new ConfigError([...error.problems, ...problems])
-  }
-  if (problems.length > 0) throw new ConfigError(problems)
+  const { set } = together({
+    set: () => parseEnv(GatewayEnv, env),
+    between: () => refuse(problemsBetween(env)),
+  })
   const { mode, host } = doorOf(env)
   return {
     port: set.PORT,
     host,
-    nodeId: set.NODE_ID ?? (identifier.test(hostName) ? hostName : 'node'),
+    nodeId: nodeIdOf(set.NODE_ID, hostName),
     servers: serversOf(set),
     dataDir: set.DATA_DIR,
-    auth: {
-      mode,
-      secret: set.JWT_SECRET ?? null,
-      jwksUrl: set.JWKS_URL ?? null,
-      issuer: set.JWT_ISSUER ?? null,
-      audience: set.JWT_AUDIENCE ?? null,
-    },
+    auth: { mode, ...jwtOf(set) },
     allowedOrigins: set.ALLOWED_ORIGINS,
     isProxyTrusted: set.TRUST_PROXY,
     limits: {
@@ -223,29 +207,7 @@ function problemsBetween(env: Env): string[] {
       )
     }
   }
-  const { mode, host } = doorOf(env)
-  if (mode === 'development' && !isLoopback(host)) {
-    problems.push(`AUTH: development is refused on HOST ${host}, which is not a loopback address`)
-  }
-  if (mode === 'jwt' && !env['JWT_SECRET'] && !env['JWKS_URL']) {
-    problems.push('JWT_SECRET: must be set (or JWKS_URL) when AUTH is jwt')
-  }
-  return problems
-}
-
-export function doorOf(env: Env): { mode: 'development' | 'jwt'; host: string } {
-  const host = env['HOST'] || undefined
-  const isOpen = env['AUTH'] === 'development' || (!env['AUTH'] && isLoopback(host ?? '127.0.0.1'))
-  const mode = isOpen ? 'development' : 'jwt'
-  return { mode, host: host ?? (isOpen ? '127.0.0.1' : '0.0.0.0') }
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-}
-
-function isRedisUrl(text: string): boolean {
-  return URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol)
+  return [...problems, ...doorProblems(env)]
 }
 
 function isOrigin(text: string): boolean {

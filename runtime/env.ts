@@ -100,6 +100,11 @@ export function list() {
   )
 }
 
+/** Throws a `ConfigError` when there are any. */
+export function refuse(problems: readonly string[]): void {
+  if (problems.length > 0) throw new ConfigError(problems)
+}
+
 /** What each parser answers; throws one `ConfigError` with the problems of all of them. */
 export function together<Parsers extends Record<string, () => unknown>>(
   parsers: Parsers,

@@ -1,7 +1,7 @@
 import type { Log } from './log.ts'
 import { sleep } from './sleep.ts'
 
-interface DependencyHealth {
+export interface DependencyHealth {
   state: 'up' | 'down'
   /** With `up`: it works, and somebody should look at it. */
   reason?: string

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { doorOf } from '#consumers/config.ts'
 import type { ConsumerDefinition } from '#consumers/define.ts'
 import { ConfigError, type Env, integer, parseEnv } from '#runtime/env.ts'
+import { doorOf, postgresUrl } from '#runtime/process-env.ts'
 
 export interface CustomConfig {
   /** null: the log is that of the folder. */
@@ -14,12 +14,9 @@ export interface CustomConfig {
   nodeId: string
 }
 
-const isPostgresUrl = (text: string) =>
-  URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol)
-
 const CustomEnv = z.object({
   KAFKA_BROKERS: z.string().optional(),
-  DATABASE_URL: z.string().refine(isPostgresUrl, { error: 'must be a postgres URL' }).optional(),
+  DATABASE_URL: postgresUrl().optional(),
   DATA_DIR: z.string().default('.sluice'),
   PORT: integer(0, 65_535).optional(),
   NODE_ID: z.string().optional(),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { ConfigError, type Env, list, parseEnv, together } from '#runtime/env.ts'
+import { type Env, list, parseEnv, refuse, together } from '#runtime/env.ts'
+import { url, webUrl } from '#runtime/process-env.ts'
 import { type ConsumerConfig, consumerConfig } from '../config.ts'
 
 /** Where notifications go; null: not there. At least one is set. */
@@ -13,9 +14,6 @@ export interface NotifyConfig extends ConsumerConfig {
   targets: NotifyTargets
 }
 
-const isWebUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
-const isSmtpUrl = (text: string) => URL.canParse(text) && /^smtps?:$/.test(new URL(text).protocol)
-const webUrl = () => z.string().refine(isWebUrl, { error: 'must be an http or https URL' })
 // `ops@example.com` or `Sluice <ops@example.com>`; the rest is for a mail server to say.
 const address = /^([^<>\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/
 
@@ -23,10 +21,7 @@ const address = /^([^<>\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/
 export const NotifyEnv = z.object({
   NOTIFY_WEBHOOK_URL: webUrl().optional(),
   NOTIFY_SLACK_WEBHOOK_URL: webUrl().optional(),
-  NOTIFY_SMTP_URL: z
-    .string()
-    .refine(isSmtpUrl, { error: 'must be an smtp or smtps URL' })
-    .optional(),
+  NOTIFY_SMTP_URL: url(/^smtps?:$/, 'an smtp or smtps URL').optional(),
   NOTIFY_MAIL_FROM: z.string().regex(address, 'must be a mail address').optional(),
   NOTIFY_MAIL_TO: list()
     .refine((to) => to.length > 0 && to.every((member) => address.test(member)), {
@@ -67,5 +62,5 @@ function checkBetween(env: Env): void {
   if (set.length === 0 && targets.every((name) => !env[name])) {
     problems.push(`${targets.join(', ')}: at least one must be set`)
   }
-  if (problems.length > 0) throw new ConfigError(problems)
+  refuse(problems)
 }

@@ -1,7 +1,8 @@
 import { z } from 'zod'
-import { ConfigError, type Env, parseEnv } from '#runtime/env.ts'
+import { type Env, parseEnv, refuse, together } from '#runtime/env.ts'
 import type { JwtConfig } from '#runtime/jwt.ts'
-import { type ConsumerConfig, consumerConfig, doorOf, isLoopback } from '../config.ts'
+import { doorOf, doorProblems, jwtEnv, jwtOf } from '#runtime/process-env.ts'
+import { type ConsumerConfig, consumerConfig } from '../config.ts'
 
 export interface ReplayConfig extends ConsumerConfig {
   port: number
@@ -11,54 +12,16 @@ export interface ReplayConfig extends ConsumerConfig {
 }
 
 const portDefault = 8_090
-const isWebUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
-
 /** What it reads beyond every consumer's variables. */
-export const ReplayEnv = z.object({
-  JWT_SECRET: z
-    .string()
-    .refine((secret) => Buffer.byteLength(secret) >= 32, {
-      error: 'must be at least 32 bytes long',
-    })
-    .optional(),
-  JWKS_URL: z.string().refine(isWebUrl, { error: 'must be an http or https URL' }).optional(),
-  JWT_ISSUER: z.string().optional(),
-  JWT_AUDIENCE: z.string().optional(),
-})
+export const ReplayEnv = z.object(jwtEnv)
 
-/** Throws a `ConfigError` with the problems of these variables; those of every consumer are `consumerConfig`'s. */
+/** Throws a `ConfigError` with every problem. */
 export function replayConfig(env: Env, hostName: string): ReplayConfig {
-  const problems: string[] = []
-  const { mode, host } = doorOf(env)
-  if (mode === 'development' && !isLoopback(host)) {
-    problems.push(`AUTH: development is refused on HOST ${host}, which is not a loopback address`)
-  }
-  if (mode === 'jwt' && !env['JWT_SECRET'] && !env['JWKS_URL']) {
-    problems.push('JWT_SECRET: must be set (or JWKS_URL) when AUTH is jwt')
-  }
-  const collect = <T>(parse: () => T): T | null => {
-    try {
-      return parse()
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error
-      problems.push(...error.problems)
-      return null
-    }
-  }
-  const common = collect(() => consumerConfig(env, hostName))
-  const set = collect(() => parseEnv(ReplayEnv, env))
-  if (common === null || set === null || problems.length > 0) {
-    throw new ConfigError([...new Set(problems)])
-  }
-  return {
-    ...common,
-    port: common.port ?? portDefault,
-    mode,
-    jwt: {
-      secret: set.JWT_SECRET ?? null,
-      jwksUrl: set.JWKS_URL ?? null,
-      issuer: set.JWT_ISSUER ?? null,
-      audience: set.JWT_AUDIENCE ?? null,
-    },
-  }
+  const { common, own } = together({
+    door: () => refuse(doorProblems(env)),
+    common: () => consumerConfig(env, hostName),
+    own: () => parseEnv(ReplayEnv, env),
+  })
+  const { mode } = doorOf(env)
+  return { ...common, port: common.port ?? portDefault, mode, jwt: jwtOf(own) }
 }

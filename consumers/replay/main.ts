@@ -1,11 +1,11 @@
 import { hostname } from 'node:os'
-import { parseArgs } from 'node:util'
 import { postgresDatabase } from '#db/postgres.ts'
 import { kafkaConfig } from '#eventlog/kafka/config.ts'
 import { kafkaLog } from '#eventlog/kafka/kafka-log.ts'
 import { together } from '#runtime/env.ts'
 import { createLog } from '#runtime/log.ts'
-import { runProcess, untilSignal } from '#runtime/shutdown.ts'
+import { runMain } from '#runtime/run-main.ts'
+import { untilSignal } from '#runtime/shutdown.ts'
 import { startTelemetry, telemetryConfig } from '#runtime/telemetry.ts'
 import { replayConfig } from './config.ts'
 import { serveReplay } from './serve-replay.ts'
@@ -36,20 +36,4 @@ async function run(): Promise<void> {
   await telemetry.shutdown()
 }
 
-function isHelp(): boolean | null {
-  try {
-    const options = { help: { type: 'boolean', short: 'h' } } as const
-    return parseArgs({ options }).values.help === true
-  } catch {
-    return null
-  }
-}
-
-const help = isHelp()
-if (help === false) {
-  process.exitCode = await runProcess(run, { signal, withinMs: 9_500 })
-} else {
-  const to = help === true ? process.stdout : process.stderr
-  to.write(usage)
-  process.exitCode = help === true ? 0 : 2
-}
+process.exitCode = await runMain(usage, run, signal)

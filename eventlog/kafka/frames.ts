@@ -27,8 +27,9 @@ export interface Frame {
   view: DataView
 }
 
-const headBytes = 5
+export const headBytes = 5
 const reportBytes = 18
+const lotBytesMax = 256 << 10
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 // librdkafka takes 0 for "now"; a record without a timestamp is read as of 0.
@@ -86,6 +87,19 @@ export function creditFrame(member: number, stream: number, bytes: number): Uint
   view.setUint32(headBytes + 4, stream, true)
   view.setUint32(headBytes + 8, bytes, true)
   return frame
+}
+
+/** Small frames go together; all that waits would be copied again and again while the process is slower. */
+export function takeLot(frames: Uint8Array[]): Uint8Array {
+  let count = 0
+  let bytes = 0
+  for (const frame of frames) {
+    if (count > 0 && bytes + frame.length > lotBytesMax) break
+    count += 1
+    bytes += frame.length
+  }
+  const lot = frames.splice(0, count)
+  return lot.length === 1 && lot[0] !== undefined ? lot[0] : Buffer.concat(lot)
 }
 
 export function reportsOf({ view }: Frame): Report[] {
@@ -158,6 +172,6 @@ function isAt(body: Uint8Array, at: number, bytes: Uint8Array): boolean {
   return true
 }
 
-function viewOf(bytes: Uint8Array): DataView {
+export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

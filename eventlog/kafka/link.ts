@@ -11,6 +11,7 @@ import {
   jsonOf,
   newFrame,
   said,
+  takeLot,
   told,
   version,
 } from './frames.ts'
@@ -59,7 +60,6 @@ const restartMaxMs = 10_000
 const steadyMs = 30_000
 // Each `consume` that waits holds a thread of the client's pool.
 const threads = 64
-const lotBytesMax = 256 << 10
 
 /** The client's process: started, watched, started again when it dies or hangs; frames and calls to it. */
 export class Link {
@@ -233,7 +233,7 @@ export class Link {
     if (!socket || this.#isFlushing) return
     this.#isFlushing = true
     while (this.#out.length > 0) {
-      const lot = this.#nextLot()
+      const lot = takeLot(this.#out)
       const written = Math.max(0, socket.write(lot))
       if (written < lot.length) {
         this.#out.unshift(lot.subarray(written))
@@ -241,19 +241,6 @@ export class Link {
       }
     }
     this.#isFlushing = false
-  }
-
-  /** Small frames go together; all that waits would be copied again and again while the process is slower. */
-  #nextLot(): Uint8Array {
-    let count = 0
-    let bytes = 0
-    for (const frame of this.#out) {
-      if (count > 0 && bytes + frame.length > lotBytesMax) break
-      count += 1
-      bytes += frame.length
-    }
-    const lot = this.#out.splice(0, count)
-    return lot.length === 1 && lot[0] !== undefined ? lot[0] : Buffer.concat(lot)
   }
 
   // Counted in beats, not in time: a machine that stood still has not made the process hang.

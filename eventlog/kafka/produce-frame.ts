@@ -1,9 +1,8 @@
 import type { NewRecord } from '../event-log.ts'
-import { newFrame, noTimestamp, told } from './frames.ts'
+import { headBytes, newFrame, noTimestamp, told, viewOf } from './frames.ts'
 
 // Records to be produced; `host/produce-frame.mjs` reads them.
 
-const headBytes = 5
 const sameAsBefore = 0xffffffff
 // A call for a few bytes costs more than the bytes.
 const copiedByHandMax = 64
@@ -78,7 +77,7 @@ class Writer {
 
   constructor(frame: Uint8Array) {
     this.#frame = frame
-    this.#view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
+    this.#view = viewOf(frame)
   }
 
   u8(value: number): void {

@@ -1,3 +1,4 @@
+import type { JwtConfig } from '#runtime/jwt.ts'
 import type { Who } from '../chat/asks.ts'
 
 /** What a request brings to say who it is. */
@@ -20,12 +21,6 @@ export interface Auth {
 /** `development`: without a token one is who one says, else `demo_user` with all roles. */
 type AuthMode = 'development' | 'jwt'
 
-export interface AuthConfig {
+export interface AuthConfig extends JwtConfig {
   mode: AuthMode
-  /** Of HS256; at least 32 bytes. */
-  secret: string | null
-  /** Of RS256, ES256, EdDSA. */
-  jwksUrl: string | null
-  issuer: string | null
-  audience: string | null
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { PartitionBy } from '#db/partitions.ts'
-import { ConfigError, duration, type Env, parseEnv } from '#runtime/env.ts'
+import { ConfigError, duration, type Env, parseEnv, together } from '#runtime/env.ts'
 import { telemetryConfig } from '#runtime/telemetry.ts'
 import { type GatewayConfig, gatewayConfig, serverVariables } from '../config.ts'
 
@@ -21,26 +21,17 @@ export const EmbeddedEnv = z.object({
 
 /** Throws a `ConfigError` with every problem of the environment, telemetry's included. */
 export function embeddedConfig(env: Env, hostName: string): EmbeddedConfig {
-  const problems: string[] = []
-  const collect = <T>(parse: () => T): T | null => {
-    try {
-      return parse()
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error
-      problems.push(...error.problems)
-      return null
-    }
-  }
-  const gateway = collect(() => gatewayConfig(env, hostName))
-  const own = collect(() => parseEnv(EmbeddedEnv, env))
-  collect(() => telemetryConfig(env))
-  if (gateway?.servers) {
-    problems.push(
-      `${serverVariables.join(', ')}: bun start runs without servers; with them it is bun run gateway, bun run relay, bun run consumer:history and the other consumers`,
-    )
-  }
-  if (gateway === null || own === null || problems.length > 0) {
-    throw new ConfigError([...new Set(problems)])
-  }
+  const { gateway, own } = together({
+    gateway: () => withoutServers(gatewayConfig(env, hostName)),
+    own: () => parseEnv(EmbeddedEnv, env),
+    telemetry: () => telemetryConfig(env),
+  })
   return { gateway, partitionBy: own.PARTITION_BY, auditRetentionMs: own.AUDIT_RETENTION ?? null }
+}
+
+function withoutServers(config: GatewayConfig): GatewayConfig {
+  if (config.servers === null) return config
+  throw new ConfigError([
+    `${serverVariables.join(', ')}: bun start runs without servers; with them it is bun run gateway, bun run relay, bun run consumer:history and the other consumers`,
+  ])
 }

@@ -46,15 +46,17 @@ export class Lane {
     return Math.min(most, Math.max(1, Math.floor(bytesMax / this.entryBytes)))
   }
 
-  read(entries: readonly Entry[]): void {
+  /** Answers how many bytes they are. */
+  read(entries: readonly Entry[]): number {
     this.isHot = entries.length > 0
     const last = entries.at(-1)
-    if (last === undefined) return
+    if (last === undefined) return 0
     this.after = last.id
     this.unsettled += entries.length
     this.onTheWay += entries.length
     const bytes = entries.reduce((sum, { record }) => sum + record.value.length, 0)
     this.entryBytes = Math.max(1, bytes / entries.length)
+    return bytes
   }
 
   /** The next read begins with the first that is left. */

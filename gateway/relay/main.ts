@@ -1,10 +1,10 @@
 import { hostname } from 'node:os'
-import { parseArgs } from 'node:util'
 import { kafkaConfig } from '#eventlog/kafka/config.ts'
 import { kafkaLog } from '#eventlog/kafka/kafka-log.ts'
 import { together } from '#runtime/env.ts'
 import { createLog } from '#runtime/log.ts'
-import { runProcess, untilSignal } from '#runtime/shutdown.ts'
+import { runMain } from '#runtime/run-main.ts'
+import { untilSignal } from '#runtime/shutdown.ts'
 import { startTelemetry, telemetryConfig } from '#runtime/telemetry.ts'
 import { redisOutbox } from '../generations/redis/redis-outbox.ts'
 import { relayConfig } from './config.ts'
@@ -19,8 +19,6 @@ relays share the work; another takes over within 15 s what one leaves behind.
 Configured by the environment: .env.example has every variable. SIGTERM: finishes what is in hand and ends.
 `
 const name = 'relay'
-// What is in hand has ended by then, whatever is away.
-const endsWithinMs = 9_500
 // Nobody waits for an event in Kafka, and lots of five would cost the broker a third more CPU.
 const lingerMs = 25
 const { env } = process
@@ -40,20 +38,4 @@ async function run(): Promise<void> {
   await telemetry.shutdown()
 }
 
-function isHelp(): boolean | null {
-  try {
-    const options = { help: { type: 'boolean', short: 'h' } } as const
-    return parseArgs({ options }).values.help === true
-  } catch {
-    return null
-  }
-}
-
-const help = isHelp()
-if (help === false) {
-  process.exitCode = await runProcess(run, { signal, withinMs: endsWithinMs })
-} else {
-  const to = help === true ? process.stdout : process.stderr
-  to.write(usage)
-  process.exitCode = help === true ? 0 : 2
-}
+process.exitCode = await runMain(usage, run, signal)

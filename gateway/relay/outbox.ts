@@ -1,4 +1,5 @@
 import type { EventRecord } from '#events/codec.ts'
+import type { DependencyHealth } from '#runtime/health.ts'
 
 /** An event that waits in the outbox. */
 export interface Entry {
@@ -31,7 +32,7 @@ export interface Outbox extends Disposable {
   readonly shards: number
   /** That the outbox was away and is back, and may remember things that are over. */
   onBack: () => void
-  health(): { state: 'up' | 'down'; reason?: string }
+  health(): DependencyHealth
   /** Entries in order, at most `max`. */
   read(place: Place, max: number): Promise<Entry[]>
   /** Of each place how many bytes an entry behind it has about; 0: there is none. */

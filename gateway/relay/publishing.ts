@@ -46,10 +46,9 @@ export class Publishing implements Disposable {
     this.#onQuiet = onQuiet
   }
 
-  /** Never rejects. */
-  async publish(lane: Lane, entries: readonly Entry[]): Promise<void> {
+  /** `bytes`: of all of them. Never rejects. */
+  async publish(lane: Lane, entries: readonly Entry[], bytes: number): Promise<void> {
     const { publisher, metrics } = this.#parts
-    const bytes = entries.reduce((sum, { record }) => sum + record.value.length, 0)
     this.unsettled += entries.length
     this.bytes += bytes
     const startedAt = performance.now()

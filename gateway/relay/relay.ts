@@ -1,3 +1,4 @@
+import type { DependencyHealth } from '#runtime/health.ts'
 import type { Log } from '#runtime/log.ts'
 import { sleep } from '#runtime/sleep.ts'
 import { Lane } from './lane.ts'
@@ -14,11 +15,6 @@ export interface RelayParts {
   log: Log
   /** Abort it to drain: what is in hand is finished, leases are given back. */
   signal: AbortSignal
-}
-
-export interface RelayHealth {
-  state: 'up' | 'down'
-  reason?: string
 }
 
 const shardUnsettledMax = 2_000
@@ -72,7 +68,7 @@ export class Relay {
     this.#publishing.refused = count
   }
 
-  health(): RelayHealth {
+  health(): DependencyHealth {
     if (!this.#hasLooked) return { state: 'down', reason: 'no shard was looked at yet' }
     const isStuck = [...this.#lanes.values()].some(({ failures }) => failures > 0)
     const { trouble, refused } = this.#publishing
@@ -201,8 +197,8 @@ export class Relay {
     try {
       const entries = await this.#parts.outbox.read({ shard, after }, room)
       if (turn !== lane.turn || lane.isLost || lane.isLeaving || this.#isPurging) return 0
-      lane.read(entries)
-      if (entries.length > 0) void this.#publishing.publish(lane, entries)
+      const bytes = lane.read(entries)
+      if (entries.length > 0) void this.#publishing.publish(lane, entries, bytes)
       return entries.length
     } catch {
       lane.isHot = false

@@ -1,5 +1,6 @@
 import type { TopicInfo } from '#eventlog/event-log.ts'
 import { topics } from '#events/topics.ts'
+import type { DependencyHealth } from '#runtime/health.ts'
 import type { Log } from '#runtime/log.ts'
 import { sleep } from '#runtime/sleep.ts'
 
@@ -9,7 +10,7 @@ const lookMs = 1_000
 export function topicsThere(
   eventLog: { topics(): Promise<TopicInfo[]> },
   { log, signal }: { log: Log; signal: AbortSignal },
-): () => Promise<{ state: 'up' | 'down'; reason?: string }> {
+): () => Promise<DependencyHealth> {
   let reason: string | null = 'the topics are not known yet'
   void (async () => {
     while (!signal.aborted && reason !== null) {

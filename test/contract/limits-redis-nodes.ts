@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
 import { Routes } from '#gateway/generations/redis/routes.ts'
-import { loadScripts } from '#gateway/generations/redis/scripts.ts'
 import type { Limits, LimitsConfig, Slot } from '#gateway/limits/limits.ts'
 import { redisLimits } from '#gateway/limits/redis/redis-limits.ts'
 import { randomToken } from '#runtime/ids.ts'
@@ -18,8 +17,6 @@ export interface LimitsNode {
   end(): Promise<void>
 }
 
-const nothing = () => undefined
-
 /** One node of those that share `prefix`. */
 export function limitsNode(
   url: string,
@@ -27,16 +24,7 @@ export function limitsNode(
   { prefix = `t${randomToken().slice(0, 8)}:`, leaseMs = 30_000, timeoutMs = 1_500 } = {},
 ): LimitsNode {
   let aheadMs = 0
-  const routes = new Routes({
-    urls: url.split(','),
-    prefix,
-    scripts: loadScripts(),
-    timeoutMs,
-    onUp: nothing,
-    onOtherLife: nothing,
-    onMissed: nothing,
-    onMessage: nothing,
-  })
+  const routes = new Routes({ url, prefix, timeoutMs })
   const limits = redisLimits({
     ...{ routes, log: quietLog, leaseMs },
     config: { ...noLimits, ...config },

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { type Deployed, startDeployed } from '../support/deployed.ts'
+import { noLimits } from '../support/no-limits.ts'
 import { Reader, sha256 } from '../support/reader.ts'
 import {
   ScriptedUpstream,
@@ -23,9 +24,7 @@ beforeAll(async () => {
   upstream = await ScriptedUpstream.start()
   const env = {
     OPENAI_BASE_URL: upstream.baseUrl,
-    RATE_CHATS_PER_MINUTE: '0',
-    RATE_REQUESTS_PER_MINUTE: '0',
-    MAX_CONNECTIONS_PER_USER: '0',
+    ...noLimits,
   }
   sluice = await startDeployed(env)
 }, 90_000)

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { seeded } from '../support/seeded.ts'
 import { type Stack, startStack } from '../support/stack.ts'
-import { areAccepted, haveEnded, haveText, startChats } from '../support/stack-chats.ts'
+import { areAccepted, haveEnded, haveText, outcomesOf, startChats } from '../support/stack-chats.ts'
 import { expectFacts } from '../support/stack-facts.ts'
 import { until } from '../support/until.ts'
 
@@ -11,12 +11,8 @@ beforeAll(async () => {
   stack = await startStack({ env: { DRAIN_TIMEOUT_MS: '30000' } })
 }, 120_000)
 
-/** About so many seconds of answer. */
 const asking = (name: string, count: number, seconds: number) =>
-  startChats(stack.url, name, { count, question: `/long ${seconds * 30}` })
-
-const outcomesOf = (chats: { outcome: string | undefined }[]) =>
-  [...new Set(chats.map(({ outcome }) => outcome))].sort()
+  startChats(stack.url, name, { count, seconds })
 
 describe('a gateway', () => {
   test('that is killed in the middle: its answers are interrupted, the other’s are whole, and nobody loses a word', async () => {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { recordsOf } from '../support/log-contents.ts'
 import { type Stack, startStack } from '../support/stack.ts'
-import { haveEnded, haveText, startChats } from '../support/stack-chats.ts'
+import { haveEnded, haveText, outcomesOf, startChats } from '../support/stack-chats.ts'
 import { expectFacts } from '../support/stack-facts.ts'
 import { until } from '../support/until.ts'
 
@@ -12,10 +12,7 @@ beforeAll(async () => {
 }, 120_000)
 
 const asking = (name: string, count: number, seconds: number) =>
-  startChats(stack.url, name, { count, question: `/long ${seconds * 30}` })
-
-const outcomesOf = (chats: { outcome: string | undefined }[]) =>
-  [...new Set(chats.map(({ outcome }) => outcome))].sort()
+  startChats(stack.url, name, { count, seconds })
 
 const text = (bytes: Uint8Array | null) => new TextDecoder().decode(bytes ?? undefined)
 
@@ -59,27 +56,23 @@ describe('chats go on', () => {
 })
 
 describe('Redis', () => {
-  test('that is stopped and started again: owners go on where they were', async () => {
-    const chats = asking('redis-stop', 12, 8)
-    await haveText(chats)
-    await stack.redis.stop()
-    await Bun.sleep(1_000)
-    await stack.redis.start()
-    await haveEnded(chats)
-    expect(outcomesOf(chats)).toEqual(['completed'])
-    await expectFacts(stack, chats, { isLossy: true })
-  }, 180_000)
-
-  test('that is killed: the living owners write again what it has lost', async () => {
-    const chats = asking('redis-kill', 12, 8)
-    await haveText(chats)
-    await stack.redis.kill()
-    await Bun.sleep(1_000)
-    await stack.redis.start()
-    await haveEnded(chats)
-    expect(outcomesOf(chats)).toEqual(['completed'])
-    await expectFacts(stack, chats, { isLossy: true })
-  }, 180_000)
+  test.each([
+    ['stopped and started again: owners go on where they were', 'stop'],
+    ['killed: the living owners write again what it has lost', 'kill'],
+  ] as const)(
+    'that is %s',
+    async (_, end) => {
+      const chats = asking(`redis-${end}`, 12, 8)
+      await haveText(chats)
+      await stack.redis[end]()
+      await Bun.sleep(1_000)
+      await stack.redis.start()
+      await haveEnded(chats)
+      expect(outcomesOf(chats)).toEqual(['completed'])
+      await expectFacts(stack, chats, { isLossy: true })
+    },
+    180_000,
+  )
 })
 
 test('a record that nobody can read, in the middle of all this, is parked; all others are rows', async () => {

@@ -1,7 +1,8 @@
 import { beforeAll, expect, test } from 'bun:test'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { said } from '../support/said.ts'
 import { SseClient } from '../support/sse-client.ts'
-import { ask, type Nodes, said, twoNodes } from '../support/two-nodes.ts'
+import { ask, type Nodes, twoNodes } from '../support/two-nodes.ts'
 import { until } from '../support/until.ts'
 import { WsClient } from '../support/ws-client.ts'
 

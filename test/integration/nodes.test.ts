@@ -1,27 +1,17 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { uuidv7 } from '#runtime/ids.ts'
+import { deltas } from '../support/deltas.ts'
 import { Reader, sha256 } from '../support/reader.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { said } from '../support/said.ts'
 import { SseClient } from '../support/sse-client.ts'
-import { ask, type Nodes, said, twoNodes } from '../support/two-nodes.ts'
+import { ask, type Nodes, twoNodes } from '../support/two-nodes.ts'
 import { until } from '../support/until.ts'
 import { WsClient } from '../support/ws-client.ts'
 
 // What a client sees of it that there are two nodes: nothing. `one` makes the answers, `two` knows of them from Redis alone,
 // unless a test says otherwise.
 
-const deltas = [
-  'Why ',
-  'is ',
-  'the sky ',
-  '“blue”? ',
-  '🌊🌊',
-  '\r\n',
-  '\\ "quoted" ',
-  'a',
-  ' b ',
-  'c.',
-]
 const whole = deltas.join('')
 
 let redis: RedisServer

@@ -3,7 +3,8 @@ import { newMessageId } from '#gateway/chat/message-id.ts'
 import { PlainArchive } from '../support/asks-node.ts'
 import { type TestGateway, testGateway } from '../support/gateway.ts'
 import { sha256 } from '../support/reader.ts'
-import { type ModelCall, ScriptedModel } from '../support/scripted-model.ts'
+import { said } from '../support/said.ts'
+import { ScriptedModel } from '../support/scripted-model.ts'
 import { SseClient, type SseOptions } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 
@@ -21,15 +22,6 @@ function textOf(client: SseClient): string {
     .all('chunk')
     .map((frame) => frame.text ?? '')
     .join('')
-}
-
-async function said(gateway: TestGateway, call: ModelCall, ...texts: string[]): Promise<void> {
-  const { messageId } = call.request
-  const before = (await gateway.generations.find(messageId))?.next ?? 0
-  call.say(...texts)
-  await until(
-    async () => (await gateway.generations.find(messageId))?.next === before + texts.length,
-  )
 }
 
 test('one answer streams from chunk 0 to its done, and the stream ends', async () => {

@@ -1,29 +1,12 @@
 import { describe, expect, test } from 'bun:test'
+import { deltas } from '../support/deltas.ts'
 import { testGateway } from '../support/gateway.ts'
+import { noLimits } from '../support/no-limits.ts'
 import { Reader, sha256 } from '../support/reader.ts'
 import { type ModelCall, ScriptedModel } from '../support/scripted-model.ts'
 import { SseClient } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { WsClient } from '../support/ws-client.ts'
-
-const noLimits = {
-  RATE_CHATS_PER_MINUTE: '0',
-  MAX_CONNECTIONS_PER_USER: '0',
-  MAX_GENERATIONS_PER_USER: '0',
-}
-
-const deltas = [
-  'Why ',
-  'is ',
-  'the sky ',
-  '“blue”? ',
-  '🌊🌊',
-  '\r\n',
-  '\\ "quoted" ',
-  'a',
-  ' b ',
-  'c.',
-]
 
 interface Asked {
   messageId: string

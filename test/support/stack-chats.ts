@@ -89,13 +89,19 @@ export class StackChat {
   }
 }
 
-/** So many chats at once; each answer takes about as many seconds as `tokens` / 30. */
+/** So many chats at once; each answer takes about so many seconds. */
 export function startChats(
   url: string,
   name: string,
-  { count, question }: { count: number; question: string },
+  { count, seconds }: { count: number; seconds: number },
 ): StackChat[] {
+  const question = `/long ${seconds * 30}`
   return Array.from({ length: count }, (_, at) => new StackChat(url, `${name}-${at}`, question))
+}
+
+/** Each once. */
+export function outcomesOf(chats: readonly StackChat[]): (string | undefined)[] {
+  return [...new Set(chats.map(({ outcome }) => outcome))].sort()
 }
 
 export const areAccepted = (chats: readonly StackChat[]) =>

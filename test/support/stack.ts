@@ -1,6 +1,7 @@
 import { migrate } from '#db/migrate.ts'
 import { postgresDatabase } from '#db/postgres.ts'
 import { type ConsumerProcess, startConsumer, startMain } from './consumer-process.ts'
+import { noLimits } from './no-limits.ts'
 import { postgresServer } from './postgres-server.ts'
 import { productBroker } from './product-broker.ts'
 import { startRedis } from './redis.ts'
@@ -48,15 +49,9 @@ export async function startStack(options: StackOptions = {}) {
     AUTH: 'development',
     PORT: '0',
   }
-  const limits = {
-    RATE_CHATS_PER_MINUTE: '0',
-    RATE_REQUESTS_PER_MINUTE: '0',
-    MAX_CONNECTIONS_PER_USER: '0',
-    MAX_GENERATIONS_PER_USER: '0',
-  }
   const gateways = [1, 2].map((nth) =>
     member(() =>
-      startMain('gateway/main.ts', { ...env, ...limits, NODE_ID: `node-${nth}`, ...options.env }),
+      startMain('gateway/main.ts', { ...env, ...noLimits, NODE_ID: `node-${nth}`, ...options.env }),
     ),
   )
   const relay = member(() => startMain('gateway/relay/main.ts', env))

@@ -1,14 +1,7 @@
 import { PlainArchive } from './asks-node.ts'
 import { type TestGateway, type TestGatewayOptions, testGateway } from './gateway.ts'
+import { noLimits } from './no-limits.ts'
 import { type ModelCall, ScriptedModel } from './scripted-model.ts'
-import { until } from './until.ts'
-
-const noLimits = {
-  RATE_CHATS_PER_MINUTE: '0',
-  RATE_REQUESTS_PER_MINUTE: '0',
-  MAX_CONNECTIONS_PER_USER: '0',
-  MAX_GENERATIONS_PER_USER: '0',
-}
 
 /** Two nodes over one Redis, by themselves, and a model that the test plays. */
 export interface Nodes extends TestGateway {
@@ -35,13 +28,4 @@ export async function ask(it: Nodes, sessionId: string, url = it.one): Promise<M
   const body = { sessionId, message: 'why?' }
   const { body: accepted } = await it.call('POST', '/api/chat', { url, body })
   return await it.model.call(accepted.messageId)
-}
-
-/** Said, and in the log. */
-export async function said(it: Nodes, call: ModelCall, ...texts: string[]): Promise<void> {
-  const { messageId } = call.request
-  const before = (await it.generations.find(messageId))?.next ?? 0
-  call.say(...texts)
-  const isThere = async () => (await it.generations.find(messageId))?.next === before + texts.length
-  await until(isThere, { what: `${texts.length} more chunks in the log` })
 }

@@ -1,4 +1,5 @@
 import { shards } from '#events/murmur2.ts'
+import type { DependencyHealth } from '#runtime/health.ts'
 import type { GenerationsOptions } from '../generations.ts'
 import { groupsOf } from './groups.ts'
 import type { Routes } from './routes.ts'
@@ -68,7 +69,7 @@ export class Backlog {
     return (this.#shards ?? []).reduce((most, { ageMs }) => Math.max(most, ageMs), 0)
   }
 
-  relay(): { state: 'up' | 'down'; reason?: string } {
+  relay(): DependencyHealth {
     const all = this.#shards
     if (all === null) return { state: 'down', reason: 'not known yet' }
     const { events, ageMs } = this
@@ -111,7 +112,7 @@ export class Backlog {
         const offMs = Math.min(0, at - sentAt) + Math.max(0, at - now())
         if (Math.abs(offMs) > Math.abs(clockOffMs)) clockOffMs = offMs
         for (const [index, { item }] of items.entries()) {
-          found[item] = waitingOf(reply.slice(1 + index * numbersOfShard))
+          found[item] = backlogOf(reply, index)
         }
       }),
     )
@@ -124,6 +125,9 @@ export class Backlog {
   }
 }
 
-function waitingOf([events = 0, bytes = 0, ageMs = 0, held = 0, refused = 0]: number[]): Waiting {
+/** What the script answers of the shard that was asked for in this place. */
+export function backlogOf(reply: readonly number[], at: number): Waiting {
+  const from = 1 + at * numbersOfShard
+  const [events = 0, bytes = 0, ageMs = 0, held = 0, refused = 0] = reply.slice(from)
   return { events, bytes, ageMs, isHeld: held === 1, refused }
 }

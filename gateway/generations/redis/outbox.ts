@@ -40,3 +40,16 @@ export function recordOfEntry(fields: Readonly<Record<string, string | Buffer>>)
     ...(traceparent !== '' && { traceparent }),
   })
 }
+
+/** An entry's fields, which Redis tells as names and values by turns. */
+export function pairsOf<Text extends string | Buffer>(
+  fields: readonly Text[],
+): Record<string, Text> {
+  const pairs: Record<string, Text> = {}
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at]
+    const of = fields[at + 1]
+    if (name !== undefined && of !== undefined) pairs[name.toString('latin1')] = of
+  }
+  return pairs
+}

@@ -9,7 +9,6 @@ import { renewing } from './life.ts'
 import { Owned } from './owned.ts'
 import { Routes } from './routes.ts'
 import { Said } from './said.ts'
-import { loadScripts } from './scripts.ts'
 import type { Server } from './server.ts'
 import { shardOfSession } from './shards.ts'
 import { appending } from './steps/append.ts'
@@ -21,7 +20,6 @@ import { leasing } from './steps/leases.ts'
 import { reading } from './steps/read.ts'
 import { Telling } from './telling.ts'
 
-const timeoutMsDefault = 1_500
 const originLength = 8
 
 export interface RedisGenerations extends Generations {
@@ -114,12 +112,9 @@ interface Wired extends Hot {
 function createHot(options: RedisOptions): Wired {
   const owned = new Owned()
   const origin = randomToken().slice(0, originLength)
-  const urls = options.url.split(',').map((url) => url.trim())
+  const { url, prefix, timeoutMs } = options
   const routes = new Routes({
-    urls,
-    prefix: options.prefix ?? 'sluice:',
-    scripts: loadScripts(),
-    timeoutMs: options.timeoutMs ?? timeoutMsDefault,
+    ...{ url, prefix, timeoutMs },
     onUp: (server) => {
       hot.onUp()
       condition.up(server)

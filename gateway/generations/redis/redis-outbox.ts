@@ -1,21 +1,17 @@
+import type { DependencyHealth } from '#runtime/health.ts'
 import type { Entry, Holder, Outbox, Place, ShardBacklog } from '../../relay/outbox.ts'
+import { backlogOf } from './backlog.ts'
 import { inBytes } from './client.ts'
 import { groupsOf } from './groups.ts'
-import { outboxKeys, recordOfEntry } from './outbox.ts'
-import { Routes } from './routes.ts'
-import { loadScripts, type ScriptName } from './scripts.ts'
+import { outboxKeys, pairsOf, recordOfEntry } from './outbox.ts'
+import { Routes, type RoutesOptions } from './routes.ts'
+import type { ScriptName } from './scripts.ts'
 
-export interface RedisOutboxOptions {
-  /** One URL, several separated by commas, or of a cluster: as hot state has it. */
-  url: string
-  prefix?: string
-  timeoutMs?: number
-}
+/** As hot state has them. */
+export type RedisOutboxOptions = Pick<RoutesOptions, 'url' | 'prefix' | 'timeoutMs'>
 
-const timeoutMsDefault = 1_500
 // One script call holds Redis for about a millisecond.
 const removedMax = 1_000
-const backlogNumbers = 5
 
 /** The outbox of the hot state in Redis. */
 export function redisOutbox(options: RedisOutboxOptions): Outbox {
@@ -26,22 +22,15 @@ class RedisOutbox implements Outbox {
   onBack = (): void => undefined
   readonly #routes: Routes
 
-  constructor({ url, prefix = 'sluice:', timeoutMs = timeoutMsDefault }: RedisOutboxOptions) {
-    this.#routes = new Routes({
-      ...{ prefix, timeoutMs, scripts: loadScripts() },
-      urls: url.split(',').map((each) => each.trim()),
-      onUp: () => this.onBack(),
-      onOtherLife: () => undefined,
-      onMissed: () => undefined,
-      onMessage: () => undefined,
-    })
+  constructor(options: RedisOutboxOptions) {
+    this.#routes = new Routes({ ...options, onUp: () => this.onBack() })
   }
 
   get shards(): number {
     return this.#routes.bases.length
   }
 
-  health(): { state: 'up' | 'down'; reason?: string } {
+  health(): DependencyHealth {
     const down = this.#routes.servers.find((server) => !server.isUp)
     return down === undefined ? { state: 'up' } : { state: 'down', reason: down.failure }
   }
@@ -158,11 +147,8 @@ class RedisOutbox implements Outbox {
       groupsOf(this.#routes, shards, shards.length, (each) => each).map(
         async ({ shard, items }) => {
           const bases = items.map(({ base }) => base)
-          const [, ...numbers] = (await this.#run('backlog', shard, bases)) as number[]
-          for (const at of items.keys()) {
-            const [events = 0, , ageMs = 0, , refused = 0] = numbers.slice(at * backlogNumbers)
-            found.push({ events, ageMs, refused })
-          }
+          const reply = (await this.#run('backlog', shard, bases)) as number[]
+          found.push(...items.map((_, at) => backlogOf(reply, at)))
         },
       ),
     )
@@ -212,15 +198,6 @@ interface Grouped<T> {
   argsOf(item: T, base: string): readonly string[]
   /** What the script answered of it. */
   found?(item: T, reply: number): void
-}
-
-function pairsOf(fields: readonly Buffer[]): Record<string, Buffer> {
-  const pairs: Record<string, Buffer> = {}
-  for (let at = 0; at < fields.length; at += 2) {
-    const [name, of] = [fields[at], fields[at + 1]]
-    if (name !== undefined && of !== undefined) pairs[name.toString('latin1')] = of
-  }
-  return pairs
 }
 
 function chunksOf<T>(items: readonly T[], size: number): T[][] {

@@ -1,20 +1,21 @@
 import type { CommandOptions } from './client.ts'
 import { outboxKeys } from './outbox.ts'
-import type { Script, ScriptName, Scripts } from './scripts.ts'
+import { loadScripts, type Script, type ScriptName } from './scripts.ts'
 import { Server } from './server.ts'
 import { shardBases, slotOf } from './shards.ts'
 
 export interface RoutesOptions {
-  /** One server, a list (a shard is on the server of its number modulo theirs), or any nodes of a cluster. */
-  urls: readonly string[]
-  prefix: string
-  scripts: Scripts
-  timeoutMs: number
-  onUp(server: Server): void
-  onOtherLife(server: Server): void
+  /** One URL, several separated by commas (a shard is on the server of its number modulo theirs), or nodes of a cluster. */
+  url: string
+  /** Of all keys. */
+  prefix?: string | undefined
+  /** Without a reply for so long a connection is thrown away. */
+  timeoutMs?: number | undefined
+  onUp?(server: Server): void
+  onOtherLife?(server: Server): void
   /** Messages of these channels may have been missed. */
-  onMissed(isOf: (channel: string) => boolean): void
-  onMessage(channel: string, message: string): void
+  onMissed?(isOf: (channel: string) => boolean): void
+  onMessage?(channel: string, message: string): void
 }
 
 interface Range {
@@ -23,6 +24,8 @@ interface Range {
   url: string
 }
 
+const prefixDefault = 'sluice:'
+const timeoutMsDefault = 1_500
 const triesMax = 16
 const refreshMs = 500
 const knownMs = 5
@@ -34,6 +37,8 @@ export class Routes implements Disposable {
   /** What every key of a shard begins with. */
   readonly bases: readonly string[]
   readonly #options: RoutesOptions
+  readonly #scripts = loadScripts()
+  readonly #timeoutMs: number
   readonly #patientUntil: number
   readonly #slots: readonly number[]
   #servers: readonly Server[]
@@ -47,10 +52,12 @@ export class Routes implements Disposable {
 
   constructor(options: RoutesOptions) {
     this.#options = options
-    this.#patientUntil = performance.now() + options.timeoutMs
-    this.bases = shardBases(options.prefix)
+    const { url, prefix = prefixDefault, timeoutMs = timeoutMsDefault } = options
+    this.#timeoutMs = timeoutMs
+    this.#patientUntil = performance.now() + timeoutMs
+    this.bases = shardBases(prefix)
     this.#slots = this.bases.map((base) => slotOf(/\{(.*)\}/.exec(base)?.[1] ?? base))
-    this.#servers = options.urls.map((url) => this.#newServer(url))
+    this.#servers = url.split(',').map((each) => this.#newServer(each.trim()))
     this.#ofShard = this.bases.map((_, shard) => this.#at(shard % this.#servers.length))
   }
 
@@ -87,7 +94,7 @@ export class Routes implements Disposable {
     args: readonly string[],
     keys: readonly string[] = [],
   ): Promise<unknown> {
-    const script = this.#options.scripts[name]
+    const script = this.#scripts[name]
     const all = [outboxKeys.stream(this.base(shard)), ...keys]
     return this.#routed(shard, (server) => server.run(script, all, args))
   }
@@ -151,16 +158,16 @@ export class Routes implements Disposable {
   }
 
   #newServer(url: string): Server {
-    const { scripts, timeoutMs, onMessage } = this.#options
+    const { onMessage = () => undefined } = this.#options
     return new Server({
       url,
-      scripts,
-      timeoutMs,
+      scripts: this.#scripts,
+      timeoutMs: this.#timeoutMs,
       onMessage,
-      onOtherLife: (other) => this.#options.onOtherLife(other),
+      onOtherLife: (other) => this.#options.onOtherLife?.(other),
       onUp: (server) => this.#isUp(server),
       onMissed: (server) =>
-        this.#options.onMissed((channel) => this.#channels.get(channel) === server),
+        this.#options.onMissed?.((channel) => this.#channels.get(channel) === server),
     })
   }
 
@@ -175,7 +182,7 @@ export class Routes implements Disposable {
       void this.#settle(ranges)
     }
     this.#isKnown = true
-    this.#options.onUp(server)
+    this.#options.onUp?.(server)
   }
 
   #refresh(): Promise<void> {
@@ -225,7 +232,7 @@ export class Routes implements Disposable {
       await now.subscribe([channel])
     })
     await Promise.allSettled(moves)
-    if (moved.size > 0) this.#options.onMissed((channel) => moved.has(channel))
+    if (moved.size > 0) this.#options.onMissed?.((channel) => moved.has(channel))
   }
 }
 
