@@ -86,7 +86,7 @@ export function getAudit(deps: AuditDeps): (request: Request) => Promise<Respons
     const format = formatOf(request)
     if (format !== null) {
       const page = { after, limit: limit ?? Number.POSITIVE_INFINITY }
-      const pages = allPages(deps.database, filter, page)
+      const pages = await begun(allPages(deps.database, filter, page))
       return new Response(exportStream(pages, format), {
         headers: { 'content-type': format.contentType, 'cache-control': 'no-store' },
       })
@@ -114,6 +114,16 @@ function formatOf(request: Request): ExportFormat<AuditEntry> | null {
   if (accept.includes('text/csv')) return csv(columns)
   if (accept.includes('application/x-ndjson')) return ndjson()
   return null
+}
+
+/** With the first page read: what fails before anything was sent is an answer of its own, not one that is cut off. */
+async function begun<Page>(pages: AsyncGenerator<Page>): Promise<AsyncIterable<Page>> {
+  const first = await pages.next()
+  return (async function* () {
+    if (first.done) return
+    yield first.value
+    yield* pages
+  })()
 }
 
 async function* allPages(

@@ -379,4 +379,13 @@ describe('a failure of ours', () => {
       expect(answer.headers.get('retry-after')).toBe('1')
     }
   })
+
+  test('is unavailable as an export too, before any of it was sent', async () => {
+    await using gateway = testGateway()
+    for (const accept of ['application/x-ndjson', 'text/csv']) {
+      const answer = await gateway.call('GET', '/api/audit', { headers: { accept } })
+      expect(errorOf(answer)).toEqual({ status: 503, code: 'unavailable' })
+      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+    }
+  })
 })
