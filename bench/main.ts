@@ -4,7 +4,7 @@ import { cancelBench } from './cancel-bench.ts'
 import type { Target } from './deployment.ts'
 import { kafkaBench } from './kafka/kafka-bench.ts'
 import { relayBench } from './relay/relay-bench.ts'
-import { each, resume, stream, type Wanted } from './rows.ts'
+import { each, failover, resume, stream, type Wanted } from './rows.ts'
 import type { Figures } from './run-load.ts'
 import { tableOf } from './stats.ts'
 import { stepBench } from './step-bench.ts'
@@ -21,6 +21,7 @@ These beside a bare Bun.serve in the same run. p50 and p99 are milliseconds from
 frame (resume: from the connect to all that was missed; storm: from the connect to "live"). --parts redis: a node on a
 Redis that shares its core; --nodes 2: two of them, and each viewer on the node that doesn't make its answer.
 
+  failover one of two nodes killed: its answers' end, all of the other's, its viewers back on the other ("live", ms)
   cancel   POST /api/cancel on the node that doesn't make the answer, until the model's server sees its call broken off
   step     steps of hot state in Redis beside plain XADDs of the same client; CPU in µs a step
   audit    the audit consumer from Kafka to Postgres beside COPY of the same rows; rows a second
@@ -66,6 +67,7 @@ const benches: Record<string, (wanted: Wanted) => Promise<Figures[]>> = {
   fanout: (wanted) => each(wanted, [100, 1_000, 5_000], { load: 'fanout' }),
   idle: (wanted) => each(wanted, [9_900], { load: 'idle' }),
   storm: (wanted) => each(wanted, [2_000], { load: 'storm' }),
+  failover,
   cancel: cancelBench,
   step: () => stepBench(progress),
   audit: () => auditBench(progress),

@@ -71,6 +71,12 @@ export async function resume(wanted: Wanted): Promise<Row[]> {
   return rows
 }
 
+/** A bound, not a comparison: nothing bare is spread over two nodes. */
+export function failover(wanted: Wanted): Promise<Row[]> {
+  const two: Wanted = { ...wanted, targets: ['redis'], nodes: 2 }
+  return each(two, [400], { load: 'failover', tokensPerSecond: 10 })
+}
+
 async function one(
   { nodes, say }: Wanted,
   target: Target,

@@ -88,13 +88,13 @@ export function jwtVerifier(config: JwtConfig, now: () => number): VerifyJwt {
 
 /** The key by the algorithm: a public key can never be taken for a secret. */
 function keys(config: JwtConfig): JWTVerifyGetKey {
-  const secret = config.secret === null ? null : new TextEncoder().encode(config.secret)
+  const secret = config.secret === null ? null : secretKey(config.secret)
   const keySet =
     config.jwksUrl === null
       ? null
       : createRemoteJWKSet(new URL(config.jwksUrl), { cooldownDuration: rotationMs })
   return async (header, jws) => {
-    if (header.alg === 'HS256' && secret !== null) return secret
+    if (header.alg === 'HS256' && secret !== null) return await secret
     if (header.alg === 'HS256' || keySet === null) throw new errors.JWKSNoMatchingKey()
     try {
       return await keySet(header, jws)
@@ -110,6 +110,12 @@ function keys(config: JwtConfig): JWTVerifyGetKey {
       throw new TokenRefused('unavailable', message, { cause })
     }
   }
+}
+
+/** Made once: of a secret as bytes one is made for each token. */
+function secretKey(secret: string): Promise<CryptoKey> {
+  const hmac = { name: 'HMAC', hash: 'SHA-256' }
+  return crypto.subtle.importKey('raw', new TextEncoder().encode(secret), hmac, false, ['verify'])
 }
 
 async function payloadOf(

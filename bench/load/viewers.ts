@@ -1,3 +1,4 @@
+import { nowMs } from '../source.ts'
 import { type LoadOptions, Seen } from './load.ts'
 import { RawSocket } from './raw-socket.ts'
 
@@ -12,6 +13,8 @@ export class Viewer {
   /** Called once by the next `live`. */
   #whenLive: (() => void) | null = null
   isLost = false
+  /** The end of its answer, once it came. */
+  done: { frame: string; atMs: number } | null = null
   /** To connect with. */
   token: string | null = null
 
@@ -64,7 +67,9 @@ export class Viewer {
   }
 
   #take(text: string): void {
-    if (this.seen.take(text, this.#token) !== 'live') return
+    const type = this.seen.take(text, this.#token)
+    if (type === 'done') this.done = { frame: text, atMs: nowMs() }
+    if (type !== 'live') return
     const whenLive = this.#whenLive
     this.#whenLive = null
     whenLive?.()

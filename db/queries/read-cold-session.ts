@@ -4,7 +4,7 @@ import { messageColumns, newestFirst } from '../message-columns.ts'
 import { messages } from '../schema/messages.ts'
 import { sessions } from '../schema/sessions.ts'
 import { type StoredMessage, storedMessage } from '../stored-message.ts'
-import type { SessionOwner } from './read-session.ts'
+import type { SessionOwner } from './read-owners.ts'
 
 export interface ColdSession extends SessionOwner {
   /** The last step that is known. */

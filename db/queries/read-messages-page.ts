@@ -4,7 +4,7 @@ import type { Db } from '../client.ts'
 import { messageColumns, messagePlace, newestFirst } from '../message-columns.ts'
 import { messages } from '../schema/messages.ts'
 import { type StoredMessage, storedMessage } from '../stored-message.ts'
-import type { SessionOwner } from './read-session.ts'
+import type { SessionOwner } from './read-owners.ts'
 
 export interface MessagesPage {
   /** Oldest first. */

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import type { Db } from '../client.ts'
-import type { SessionOwner } from './read-session.ts'
+import type { SessionOwner } from './read-owners.ts'
 
 /** Titles one's own session, also one that no event has told yet; another's stays as it is and answers false. */
 export async function setTitle(

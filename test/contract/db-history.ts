@@ -6,7 +6,7 @@ import { readColdSession } from '#db/queries/read-cold-session.ts'
 import { readErasures } from '#db/queries/read-erasures.ts'
 import { readMessage } from '#db/queries/read-message.ts'
 import { readMessagesPage } from '#db/queries/read-messages-page.ts'
-import { readSession } from '#db/queries/read-session.ts'
+import { readOwners } from '#db/queries/read-owners.ts'
 import { type NewMessage, saveMessages } from '#db/queries/save-messages.ts'
 import { type NewSession, saveSessions } from '#db/queries/save-sessions.ts'
 import { setTitle } from '#db/queries/set-title.ts'
@@ -196,8 +196,7 @@ export function historySuite(database: () => Database): void {
     await saveSessions(db, [{ ...session(9, startMs + 9), userId: 'eve' }])
     await saveSessions(db, [{ ...session(2), createdAt: iso(startMs - 5) }])
     await saveSessions(db, [session(4, startMs + 4)])
-    expect(await readSession(db, owner.sessionId)).toEqual(owner)
-    expect(await readSession(db, 'nobody')).toBeNull()
+    expect(await readOwners(db, ['nobody', owner.sessionId, 'no "one"'])).toEqual([owner])
     expect((await readColdSession(db, owner.sessionId))?.last).toEqual({ epoch: 5, seq: 7 })
     const { sessions } = await listSessions(db, owner, { limit: 5 })
     expect(sessions).toEqual([

@@ -121,7 +121,7 @@ export class Server implements Disposable {
 
   /** Resolves once messages that are published from then on are heard. */
   subscribe(channels: readonly string[]): Promise<void> {
-    return this.#subscriber.subscribe(channels)
+    return this.#subscriber.subscribe(channels, this.#slots !== null)
   }
 
   unsubscribe(channel: string): Promise<void> {

@@ -19,6 +19,7 @@ export class Subscriber implements Disposable {
   /** Left while Redis could not be told: the client subscribes to them again with all others. */
   readonly #untold = new Set<string>()
   #client: Client | null = null
+  #turn: { channels: string[]; subscribed: Promise<void> } | null = null
   #isClosed = false
   #pingAt = 0
   #heardAt = 0
@@ -27,15 +28,15 @@ export class Subscriber implements Disposable {
     this.#options = options
   }
 
-  async subscribe(channels: readonly string[]): Promise<void> {
+  /** `isAlone`: in a command of their own, for those of a cluster have to be of one slot. */
+  async subscribe(channels: readonly string[], isAlone: boolean): Promise<void> {
     for (const channel of channels) {
       this.#channels.add(channel)
       this.#untold.delete(channel)
     }
     this.#client ??= this.#connect('first')
     try {
-      const client = await this.#ready()
-      await client.sSubscribe([...channels], this.#heard)
+      await (isAlone ? this.#send(channels) : this.#withTurn(channels))
     } catch (error) {
       for (const channel of channels) this.#channels.delete(channel)
       // Redis itself may say that the channels are elsewhere.
@@ -43,6 +44,27 @@ export class Subscriber implements Disposable {
         ? error
         : new Unreachable(messageOf(error), { cause: error })
     }
+  }
+
+  /** What one turn of the event loop asks goes together: after a deploy thousands come at once. */
+  #withTurn(channels: readonly string[]): Promise<void> {
+    if (this.#turn === null) {
+      const turn: string[] = []
+      const subscribed = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+        this.#turn = null
+        return this.#send(turn)
+      })
+      this.#turn = { channels: turn, subscribed }
+    }
+    this.#turn.channels.push(...channels)
+    return this.#turn.subscribed
+  }
+
+  async #send(channels: readonly string[]): Promise<void> {
+    const client = await this.#ready()
+    // Some may have been left since, and nobody would unsubscribe from them again.
+    const wanted = channels.filter((channel) => this.#channels.has(channel))
+    if (wanted.length > 0) await client.sSubscribe(wanted, this.#heard)
   }
 
   /** Resolves once Redis knows, or is away. */

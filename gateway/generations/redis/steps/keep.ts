@@ -6,8 +6,9 @@ import {
   type Status,
 } from '../../generations.ts'
 import { groupsOf } from '../groups.ts'
-import { type Hot, keysOf, onSession } from '../hot.ts'
+import { type Hot, keysOf } from '../hot.ts'
 import { shardOfSession } from '../shards.ts'
+import { byTurn } from '../turn.ts'
 
 type Opened = { is: 'open'; epoch: number; seq: number } | { is: 'forbidden' } | { is: 'absent' }
 
@@ -21,12 +22,16 @@ export interface Keeping {
 }
 
 const touchesMax = 32
+/** Of one call, about 8 us each when they are new. */
+const opensMax = 64
 /** Of a status, as the script answers; 0: the answer has ended, or nothing is known of it. */
 const news = 1
 const theSame = 2
 
 export function keeping(hot: Hot): Keeping {
   const { routes, ears, owned, options } = hot
+  const common = () => [hot.ahead(), `${options.historyTtlMs}`]
+  const open = byTurn(hot, 'open', { max: opensMax, common })
 
   async function restore(cold: ColdSession): Promise<void> {
     const { sessionId, tenantId, userId, last, hasOlder, messages } = cold
@@ -62,8 +67,7 @@ export function keeping(hot: Hot): Keeping {
   return {
     async open({ session, ifAbsent }) {
       const { sessionId, tenantId, userId } = session
-      const args = [hot.ahead(), sessionId, tenantId, userId, ifAbsent, `${options.historyTtlMs}`]
-      const [is, epoch, seq] = await onSession(hot, sessionId, 'open', args)
+      const [is, epoch, seq] = await open(sessionId, [tenantId, userId, ifAbsent])
       if (is === 'open') return { is, epoch: Number(epoch), seq: Number(seq) }
       return { is: is === 'forbidden' ? 'forbidden' : 'absent' }
     },

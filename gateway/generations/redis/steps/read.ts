@@ -8,8 +8,9 @@ import type {
 } from '../../generations.ts'
 import { stepsOfEntries } from '../entries.ts'
 import { generationOf } from '../generation-reply.ts'
-import { type Hot, onAnswer, onSession } from '../hot.ts'
+import { type Hot, onAnswer } from '../hot.ts'
 import { shardOfMessage } from '../shards.ts'
+import { byTurn } from '../turn.ts'
 
 export interface Reading {
   read(sessionId: string, after: Cursor, maxSteps: number, maxBytes: number): Promise<ReadResult>
@@ -17,11 +18,17 @@ export interface Reading {
   find(messageId: string): Promise<Generation | null>
 }
 
+/** Of one call: a read may be of thousands of steps, a snapshot of 256 KiB. */
+const readsMax = 16
+const snapshotsMax = 32
+
 export function reading(hot: Hot): Reading {
+  const readAfter = byTurn(hot, 'read', { max: readsMax })
+  const snapshot = byTurn(hot, 'snapshot', { max: snapshotsMax })
   return {
     async read(sessionId, after, maxSteps, maxBytes) {
-      const args = [sessionId, `${after.epoch}`, `${after.seq}`, `${maxSteps}`, `${maxBytes}`]
-      const reply = await onSession(hot, sessionId, 'read', args)
+      const args = [`${after.epoch}`, `${after.seq}`, `${maxSteps}`, `${maxBytes}`]
+      const reply = await readAfter(sessionId, args)
       switch (reply[0]) {
         case 'absent':
           return { is: 'absent' }
@@ -38,7 +45,7 @@ export function reading(hot: Hot): Reading {
       }
     },
     async snapshot(sessionId) {
-      const reply = await onSession(hot, sessionId, 'snapshot', [sessionId])
+      const reply = await snapshot(sessionId, [])
       return reply[0] === 'absent' ? null : snapshotOf(sessionId, reply)
     },
     async find(messageId) {
