@@ -1,15 +1,24 @@
-/** Part of the time (0 to 1) that this thread has computed since the last call; the same answer again within `everyMs`. */
+import { openSync, readSync } from 'node:fs'
+
+const textMax = 128
+
+/**
+ * Part of the time (0 to 1) that this thread has computed, or waited for a processor, since the last call; the same answer
+ * again within `everyMs`. Where the processor is shared with others it is the waiting that says that there is no more of
+ * it; only Linux tells it.
+ */
 export function threadLoad(everyMs = 100): (nowMs: number) => number {
+  const wantedUs = waitingOf() ?? cpuUsNow
   let atMs = performance.now()
-  let cpuUs = cpuUsNow()
+  let beforeUs = wantedUs()
   let load = 0
   return (nowMs) => {
     const wallMs = nowMs - atMs
     if (wallMs < everyMs) return load
-    const nowUs = cpuUsNow()
-    load = Math.min(1, (nowUs - cpuUs) / (wallMs * 1_000))
+    const nowUs = wantedUs()
+    load = Math.min(1, (nowUs - beforeUs) / (wallMs * 1_000))
     atMs = nowMs
-    cpuUs = nowUs
+    beforeUs = nowUs
     return load
   }
 }
@@ -17,4 +26,21 @@ export function threadLoad(everyMs = 100): (nowMs: number) => number {
 function cpuUsNow(): number {
   const { user, system } = process.threadCpuUsage()
   return user + system
+}
+
+/** Microseconds on a processor and in its queue, of the thread that asks; null where nobody counts them. */
+function waitingOf(): (() => number) | null {
+  let file: number
+  try {
+    file = openSync('/proc/thread-self/schedstat', 'r')
+  } catch {
+    return null
+  }
+  const bytes = Buffer.alloc(textMax)
+  return () => {
+    const [onCpuNs = '0', queuedNs = '0'] = bytes
+      .toString('latin1', 0, readSync(file, bytes, 0, textMax, 0))
+      .split(' ')
+    return (Number(onCpuNs) + Number(queuedNs)) / 1_000
+  }
 }

@@ -334,6 +334,8 @@ export interface Generations extends AsyncDisposable {
   tell(events: FreeEvent[]): void
   /** More than half of the bound of the event log waits where this session's events do: tell them in fewer, larger ones. */
   isCrowded(sessionId: string): boolean
+  /** From one `append` to the next: a call costs more than several steps in it. Longer on a busy thread. */
+  readonly pace: { usualMs: number; busyMs: number }
   health(): Promise<HotHealth>
 }
 

@@ -8,12 +8,7 @@ const windowMaxMs = 100
 /** From this window on the node is under load, and what waits is merged. */
 const mergingFromMs = 40
 const tickMs = 4
-/**
- * From one flush to the next: a call of hot state costs more than several chunks, so while answers are many it takes
- * what a few turns of the event loop have brought. Twice as long spares a busy thread 1.4 µs a chunk.
- */
-const paceMs = { usual: 2, busy: 4 }
-/** From here on a thread counts as busy. */
+/** From here on hot state is called at its slower pace. */
 const busyPaceFrom = 0.5
 const adaptEveryMs = 100
 /** Above it latency grows by leaps. */
@@ -33,7 +28,7 @@ const backoffMs = { min: 100, max: 2_000 }
 const partMs = 250
 
 export interface WriterOptions {
-  generations: Pick<Generations, 'append'>
+  generations: Pick<Generations, 'append' | 'pace'>
   log: Log
   /** How long hot state may be away before an answer is given up. */
   outageMs: number
@@ -67,11 +62,12 @@ export class Writer implements Disposable {
   /** Hot state took long since the window was last set. */
   #isSlow = false
   #windowMs = windowMinMs
-  #paceMs = paceMs.usual
+  #paceMs: number
   readonly #load: (nowMs: number) => number
 
   constructor(options: WriterOptions) {
     this.#options = options
+    this.#paceMs = options.generations.pace.usualMs
     this.#load = options.load ?? threadLoad(adaptEveryMs)
   }
 
@@ -230,7 +226,8 @@ export class Writer implements Disposable {
     if (nowMs - this.#adaptedAtMs < adaptEveryMs) return
     this.#adaptedAtMs = nowMs
     const load = this.#load(nowMs)
-    this.#paceMs = load >= busyPaceFrom ? paceMs.busy : paceMs.usual
+    const { usualMs, busyMs } = this.#options.generations.pace
+    this.#paceMs = load >= busyPaceFrom ? busyMs : usualMs
     if (load >= busyFrom || this.#isSlow)
       this.#windowMs = Math.min(windowMaxMs, this.#windowMs * 1.25)
     else this.#windowMs = Math.max(windowMinMs, this.#windowMs / 1.25)

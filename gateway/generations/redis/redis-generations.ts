@@ -21,6 +21,8 @@ import { reading } from './steps/read.ts'
 import { Telling } from './telling.ts'
 
 const originLength = 8
+/** A call is a hundred microseconds of this process, Redis and the kernel between them. */
+const pace = { usualMs: 4, busyMs: 8 }
 
 export interface RedisGenerations extends Generations {
   /** For what else is kept beside hot state. */
@@ -87,6 +89,7 @@ export function redisGenerations(options: RedisOptions): RedisGenerations {
     attend: (sessionId) => attendance.attend(sessionId),
     isAttended: (sessionId) => attendance.isAttended(sessionId),
     tell: (events) => telling.tell(events),
+    pace,
     isCrowded: (sessionId) => condition.backlog.isCrowded(shardOfSession(sessionId)),
     routes,
     backlog: condition.backlog,
