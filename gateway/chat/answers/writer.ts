@@ -11,8 +11,11 @@ const tickMs = 4
 /** From here on hot state is called at its slower pace. */
 const busyPaceFrom = 0.5
 const adaptEveryMs = 100
-/** Above it latency grows by leaps. */
-const busyFrom = 0.85
+/**
+ * Steps that are due wait so long, or a call takes so long, only when there are more of them than can be written one by
+ * one. Twice the usual delays of a full processor: what is merged sooner waits longer than it would have waited unmerged.
+ */
+const overloadedMs = 50
 /**
  * Of one call of hot state: few enough that what belongs to an answer is still in the processor's cache when its frame
  * goes out. After a stop of the loop larger ones would cost so much more a chunk that it never caught up.
@@ -33,16 +36,14 @@ export interface WriterOptions {
   /** How long hot state may be away before an answer is given up. */
   outageMs: number
   now: () => number
-  /** How busy this thread is, 0 to 1, at an instant of `performance.now()`; by default as measured. */
-  load?: (nowMs: number) => number
 }
 
 /**
  * Writes the chunks of all answers of this node: one call of hot state at a time, at a pace.
  * A chunk goes at once when the last write of its answer is older than the window; what comes inside waits for its
- * end. The window grows with the load of this thread and of hot state, so that what can't be written one by one is
- * merged. How long a flush takes from wish to end would be the wrong measure: a wide window makes flushes large, which
- * would keep it wide for good.
+ * end. The window grows while what is due is left waiting, so that what can't be written one by one is merged. How long
+ * a flush takes from wish to end would be the wrong measure: a wide window makes flushes large, which would keep it wide
+ * for good. So would the load of this thread: a full processor that keeps up is at its best unmerged.
  */
 export class Writer implements Disposable {
   readonly #options: WriterOptions
@@ -59,16 +60,17 @@ export class Writer implements Disposable {
   #later: Outgoing[] = []
   #laterTimer: Timer | null = null
   #adaptedAtMs = 0
-  /** Hot state took long since the window was last set. */
-  #isSlow = false
+  /** Since when the oldest of those that are ready waits. */
+  #readySinceMs = 0
+  /** Since the window was last set: the longest wait of what was ready, or time that hot state took. */
+  #longestMs = 0
   #windowMs = windowMinMs
   #paceMs: number
-  readonly #load: (nowMs: number) => number
+  readonly #load = threadLoad(adaptEveryMs)
 
   constructor(options: WriterOptions) {
     this.#options = options
     this.#paceMs = options.generations.pace.usualMs
-    this.#load = options.load ?? threadLoad(adaptEveryMs)
   }
 
   get isMerging(): boolean {
@@ -79,6 +81,7 @@ export class Writer implements Disposable {
     if (outgoing.isQueued || this.#isDisposed) return
     outgoing.isQueued = true
     if (outgoing.isUrgent || nowMs - outgoing.writtenAtMs >= this.#windowMs) {
+      if (this.#ready.length === 0) this.#readySinceMs = nowMs
       this.#ready.push(outgoing)
       this.#schedule()
     } else {
@@ -112,6 +115,7 @@ export class Writer implements Disposable {
   /** One look at all that wait, a few hundred times a second at most: cheaper than a timer for each. */
   #promote(nowMs: number): void {
     const still: Outgoing[] = []
+    if (this.#ready.length === 0) this.#readySinceMs = nowMs
     for (const outgoing of this.#waiting) {
       const isDue = outgoing.isUrgent || nowMs - outgoing.writtenAtMs >= this.#windowMs
       ;(isDue ? this.#ready : still).push(outgoing)
@@ -137,6 +141,7 @@ export class Writer implements Disposable {
     if (this.#isFlushing || this.#isDisposed) return
     this.#isFlushing = true
     this.#flushedAtMs = performance.now()
+    this.#longestMs = Math.max(this.#longestMs, this.#flushedAtMs - this.#readySinceMs)
     const { batch, steps } = this.#take()
     try {
       if (steps.length > 0) await this.#append(batch, steps)
@@ -222,15 +227,15 @@ export class Writer implements Disposable {
   }
 
   #adapt(nowMs: number, appendMs: number): void {
-    this.#isSlow ||= appendMs > windowMinMs
+    this.#longestMs = Math.max(this.#longestMs, appendMs)
     if (nowMs - this.#adaptedAtMs < adaptEveryMs) return
     this.#adaptedAtMs = nowMs
-    const load = this.#load(nowMs)
     const { usualMs, busyMs } = this.#options.generations.pace
-    this.#paceMs = load >= busyPaceFrom ? busyMs : usualMs
-    if (load >= busyFrom || this.#isSlow)
-      this.#windowMs = Math.min(windowMaxMs, this.#windowMs * 1.25)
-    else this.#windowMs = Math.max(windowMinMs, this.#windowMs / 1.25)
-    this.#isSlow = false
+    this.#paceMs = this.#load(nowMs) >= busyPaceFrom ? busyMs : usualMs
+    const isOverloaded = this.#longestMs > overloadedMs
+    this.#longestMs = 0
+    this.#windowMs = isOverloaded
+      ? Math.min(windowMaxMs, this.#windowMs * 1.25)
+      : Math.max(windowMinMs, this.#windowMs / 1.25)
   }
 }
