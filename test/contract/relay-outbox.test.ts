@@ -86,6 +86,20 @@ for (const [where, start] of Object.entries({ single, cluster: ofCluster })) {
       expect(await filled.sizes()).toEqual({ n: 0, b: 0, entries: 0, refused: 0, least: 0 })
     })
 
+    test('has counted right once it is empty, whatever others took out of the middle', async () => {
+      const { url, filled } = await start()
+      for (const words of ['a', text.repeat(20), 'bc', text]) {
+        await filled.tell({ sessions: 1, events: 3, text: words })
+      }
+      const outbox = open(url)
+      const entries = await outbox.read({ shard, after: null }, 100)
+      await outbox.remove(new Map([[shard, entries.slice(3, 6)]]))
+      await outbox.remove(new Map([[shard, entries.slice(0, 11)]]))
+      expect(await filled.sizes()).toMatchObject({ n: 1, entries: 1 })
+      await outbox.remove(new Map([[shard, entries.slice(11)]]))
+      expect(await filled.sizes()).toMatchObject({ n: 0, b: 0, entries: 0 })
+    })
+
     test('puts what is refused aside once, whole and with its reason', async () => {
       const { url, filled } = await start()
       await filled.tell({ sessions: 1, events: 3, text })

@@ -78,7 +78,8 @@ class RedisOutbox implements Outbox {
           const args: string[] = []
           for (const { item, base } of items) {
             args.push(base, `${item.chunk.length}`)
-            for (const { id, record } of item.chunk) args.push(id, `${record.value.length}`)
+            args.push(item.chunk.map(({ record }) => record.value.length).join())
+            for (const { id } of item.chunk) args.push(id)
           }
           return this.#run('relayed', shard, args)
         }),
