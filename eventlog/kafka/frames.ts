@@ -13,14 +13,6 @@ export const said = {
   page: 7,
 } as const
 
-export interface Report {
-  id: number
-  /** 0 or librdkafka's. */
-  code: number
-  partition: number
-  offset: number
-}
-
 export interface Frame {
   kind: number
   body: Uint8Array
@@ -102,17 +94,19 @@ export function takeLot(frames: Uint8Array[]): Uint8Array {
   return lot.length === 1 && lot[0] !== undefined ? lot[0] : Buffer.concat(lot)
 }
 
-export function reportsOf({ view }: Frame): Report[] {
-  const reports: Report[] = []
+/** `code` is 0 or librdkafka's. */
+export function eachReport(
+  { view }: Frame,
+  told: (id: number, code: number, partition: number, offset: number) => void,
+): void {
   for (let at = 0; at < view.byteLength; at += reportBytes) {
-    reports.push({
-      id: view.getUint32(at, true),
-      code: view.getInt16(at + 4, true),
-      partition: view.getInt32(at + 6, true),
-      offset: view.getFloat64(at + 10, true),
-    })
+    told(
+      view.getUint32(at, true),
+      view.getInt16(at + 4, true),
+      view.getInt32(at + 6, true),
+      view.getFloat64(at + 10, true),
+    )
   }
-  return reports
 }
 
 /** The two numbers before the records of a frame. */

@@ -12,7 +12,7 @@ import type {
 } from '../event-log.ts'
 import type { KafkaConfig } from './config.ts'
 import { KafkaError } from './errors.ts'
-import { type Frame, headOf, reportsOf, said } from './frames.ts'
+import { type Frame, headOf, said } from './frames.ts'
 import { Link } from './link.ts'
 import { Member, type Start } from './member.ts'
 import { failureOf, type Produced, Producing } from './producing.ts'
@@ -206,7 +206,7 @@ export class KafkaLog implements EventLog {
   }
 
   #frame(frame: Frame): void {
-    if (frame.kind === said.reports) this.#producing.report(reportsOf(frame))
+    if (frame.kind === said.reports) this.#producing.report(frame)
     else if (frame.kind === said.page) this.#reading.receive(frame)
     else if (frame.kind === said.records) {
       const [member, stream] = headOf(frame)

@@ -1,6 +1,6 @@
 import type { NewRecord } from '../event-log.ts'
 import { isRefusal, KafkaAway } from './errors.ts'
-import type { Report } from './frames.ts'
+import { eachReport, type Frame } from './frames.ts'
 import type { Link } from './link.ts'
 import { frameBytesOf, produceFrame } from './produce-frame.ts'
 import type { TopicTable } from './topic-table.ts'
@@ -23,16 +23,24 @@ interface Job {
   resolve(results: Produced[]): void
 }
 
-interface InFlight {
+/** The records of one frame. */
+interface Lot {
   job: Job
-  at: number
-  bytes: number
+  /** Where each stands in its job. */
+  places: number[]
+  /** Records without a report. */
+  left: number
+  /** Of a record, on average. */
+  bytesEach: number
 }
 
 // The client's own queue holds a little more.
 const inFlightMax = 40_000
 const inFlightBytesMax = 32 << 20
-const frameRecordsMax = 1_000
+// An id is the number of its lot, then the place in it.
+const placeBits = 10
+const frameRecordsMax = 1 << placeBits
+const lotsMax = 2 ** (32 - placeBits)
 const frameBytesMax = 512 << 10
 const topicsMax = 255
 
@@ -40,11 +48,12 @@ const topicsMax = 255
 export class Producing {
   readonly #link: Link
   readonly #topics: TopicTable
-  readonly #inFlight = new Map<number, InFlight>()
+  readonly #lots = new Map<number, Lot>()
   readonly #messages = new Map<number, string>()
   #queue: Job[] = []
+  #inFlight = 0
   #bytes = 0
-  #nextId = 1
+  #nextLot = 0
   #life = 0
   #isBusy = false
 
@@ -68,29 +77,41 @@ export class Producing {
     this.#messages.set(code, message)
   }
 
-  report(reports: readonly Report[]): void {
-    for (const { id, code, partition, offset } of reports) {
-      const inFlight = this.#inFlight.get(id)
-      if (inFlight === undefined) continue
-      this.#inFlight.delete(id)
-      this.#bytes -= inFlight.bytes
-      const { job, at } = inFlight
-      if (code === 0) this.#settle(job, at, { is: 'delivered', partition, offset })
-      else this.#settle(job, at, this.#failureOf(code))
-    }
+  report(frame: Frame): void {
+    let number = -1
+    let lot: Lot | undefined
+    eachReport(frame, (id, code, partition, offset) => {
+      if (id >>> placeBits !== number) {
+        number = id >>> placeBits
+        lot = this.#lots.get(number)
+      }
+      const at = lot?.places[id & (frameRecordsMax - 1)]
+      if (lot === undefined || at === undefined || lot.job.results[at] !== undefined) return
+      const isTaken = code === 0
+      this.#settle(
+        lot.job,
+        at,
+        isTaken ? { is: 'delivered', partition, offset } : this.#failureOf(code),
+      )
+      this.#inFlight -= 1
+      this.#bytes -= lot.bytesEach
+      lot.left -= 1
+      if (lot.left === 0) this.#lots.delete(number)
+    })
     void this.#go()
   }
 
   /** The process is gone. What waited behind what is lost must not overtake it: all of it goes back. */
   lose(reason: string): void {
     this.#life += 1
-    const lost = [...this.#inFlight.values()]
+    const lost = [...this.#lots.values()]
     const queue = this.#queue
-    this.#inFlight.clear()
+    this.#lots.clear()
     this.#queue = []
+    this.#inFlight = 0
     this.#bytes = 0
     const result: Produced = { is: 'unknown', reason }
-    for (const { job, at } of lost) this.#settle(job, at, result)
+    for (const { job, places } of lost) for (const at of places) this.#settle(job, at, result)
     for (const job of queue) {
       while (job.sent < job.records.length) {
         this.#settle(job, job.sent, result)
@@ -131,7 +152,7 @@ export class Producing {
   }
 
   #hasRoom(): boolean {
-    return this.#inFlight.size < inFlightMax && this.#bytes < inFlightBytesMax
+    return this.#inFlight < inFlightMax && this.#bytes < inFlightBytesMax
   }
 
   /** Settles records that have no place to go. */
@@ -159,25 +180,38 @@ export class Producing {
 
   #send(job: Job): void {
     while (job.sent < job.records.length && this.#hasRoom()) {
-      const firstId = this.#nextId
       const records: NewRecord[] = []
+      const places: number[] = []
       const topics = new Set<string>()
-      let frameBytes = 0
+      let bytes = 0
       while (job.sent < job.records.length && records.length < frameRecordsMax) {
         const record = job.records[job.sent]
-        if (record === undefined || frameBytes > frameBytesMax || topics.size >= topicsMax) break
+        if (record === undefined || bytes > frameBytesMax || topics.size >= topicsMax) break
         job.sent += 1
         if (job.results[job.sent - 1] !== undefined) continue
-        const bytes = frameBytesOf(record)
-        this.#inFlight.set(this.#nextId, { job, at: job.sent - 1, bytes })
-        this.#nextId = (this.#nextId + 1) >>> 0
+        places.push(job.sent - 1)
         records.push(record)
         topics.add(record.topic)
-        frameBytes += bytes
+        bytes += frameBytesOf(record)
       }
-      this.#bytes += frameBytes
-      if (records.length > 0) this.#link.send(produceFrame(firstId, records, frameBytes))
+      if (records.length === 0) continue
+      const number = this.#newLot({
+        job,
+        places,
+        left: places.length,
+        bytesEach: bytes / places.length,
+      })
+      this.#link.send(produceFrame((number << placeBits) >>> 0, records, bytes))
     }
+  }
+
+  #newLot(lot: Lot): number {
+    do this.#nextLot = (this.#nextLot + 1) % lotsMax
+    while (this.#lots.has(this.#nextLot))
+    this.#lots.set(this.#nextLot, lot)
+    this.#inFlight += lot.left
+    this.#bytes += lot.left * lot.bytesEach
+    return this.#nextLot
   }
 }
 

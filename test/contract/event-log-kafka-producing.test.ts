@@ -35,6 +35,16 @@ describe('what became of each record', () => {
     expect(results[3]).toMatchObject({ reason: expect.stringContaining('large') })
   })
 
+  test('is told to the last before the log is closed', async () => {
+    const own = await openKafkaLog()
+    const topic = await makeTopic(log, 2)
+    await own.produce(numbered(topic, 1))
+    const produced = own.produceEach(numbered(topic, 20_000))
+    await Bun.sleep(1)
+    await own[Symbol.asyncDispose]()
+    expect((await produced).filter(({ is }) => is !== 'delivered')).toEqual([])
+  })
+
   test('is known to be nothing more once it was purged', async () => {
     const topic = await makeTopic(log, 1)
     const produced = log.produceEach(numbered(topic, 20_000))

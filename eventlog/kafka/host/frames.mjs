@@ -9,6 +9,7 @@ export const said = { ready: 1, answer: 2, reports: 3, pong: 4, records: 5, even
 
 const headBytes = 5
 const reportBytes = 18
+const reportsMax = 1_000
 
 /**
  * Cuts what arrives into frames.
@@ -54,21 +55,35 @@ export function jsonFrame(kind, value) {
   return frame
 }
 
-/**
- * What became of records that were handed over.
- * @param {{ id: number, code: number, partition: number, offset: number }[]} reports
- */
-export function reportsFrame(reports) {
-  const frame = newFrame(said.reports, reports.length * reportBytes)
-  let at = headBytes
-  for (const { id, code, partition, offset } of reports) {
-    frame.writeUInt32LE(id, at)
-    frame.writeInt16LE(code, at + 4)
-    frame.writeInt32LE(partition, at + 6)
-    frame.writeDoubleLE(offset, at + 10)
-    at += reportBytes
+/** What became of records that were handed over, written into frames as it comes. */
+export class Reports {
+  #frame = newFrame(said.reports, reportsMax * reportBytes)
+  #view = new DataView(this.#frame.buffer, this.#frame.byteOffset, this.#frame.length)
+  count = 0
+
+  get isFull() {
+    return this.count === reportsMax
   }
-  return frame
+
+  /** @param {number} id @param {number} code @param {number} partition @param {number} offset */
+  add(id, code, partition, offset) {
+    const at = headBytes + this.count * reportBytes
+    const view = this.#view
+    view.setUint32(at, id, true)
+    view.setInt16(at + 4, code, true)
+    view.setInt32(at + 6, partition, true)
+    view.setFloat64(at + 10, offset, true)
+    this.count += 1
+  }
+
+  /** A frame of them all; what is added from now on goes into another. */
+  take() {
+    const bytes = this.count * reportBytes
+    const frame = newFrame(said.reports, bytes)
+    this.#frame.copy(frame, headBytes, headBytes, headBytes + bytes)
+    this.count = 0
+    return frame
+  }
 }
 
 /**

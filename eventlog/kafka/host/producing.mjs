@@ -1,5 +1,5 @@
 import { connected, Producer, tellEvents } from './clients.mjs'
-import { reportsFrame } from './frames.mjs'
+import { Reports } from './frames.mjs'
 import { ProduceReader } from './produce-frame.mjs'
 
 const queueFull = -184
@@ -15,9 +15,12 @@ export class Producing {
   #reader = new ProduceReader()
   /** The client's queue is full: the record that the reader stands at comes again. */
   #isFull = false
-  /** @type {any[]} */
-  #reports = []
-  #isTelling = false
+  /** Records that the client has and has not told of. */
+  #inHand = 0
+  #reports = new Reports()
+  #isGathering = false
+  /** Reports at the last look. */
+  #looked = 0
   #isOver = false
   /** @type {Set<number>} */
   #named = new Set()
@@ -42,9 +45,10 @@ export class Producing {
         // Nothing that this producer has in hand can be delivered any more: another one must begin.
         if (isFatal || code === fatal) setImmediate(() => process.exit(1))
       })
-      client.on('delivery-report', (/** @type {any} */ error, /** @type {any} */ report) =>
-        this.#report(report.opaque, error, report),
-      )
+      client.on('delivery-report', (/** @type {any} */ error, /** @type {any} */ report) => {
+        this.#inHand -= 1
+        this.#report(report.opaque, error, report)
+      })
       return client
     }
     const onFailure = (/** @type {string} */ reason) => this.#tell({ is: 'away', reason })
@@ -66,7 +70,12 @@ export class Producing {
     this.#isOver = true
     const client = this.#client
     if (client === null) return
+    const deadline = performance.now() + timeoutMs
     await new Promise((resolve) => client.flush(timeoutMs, resolve))
+    // It has told all by then, but not yet here.
+    while (this.#inHand > 0 && performance.now() < deadline)
+      await new Promise((resolve) => setImmediate(resolve))
+    this.#tellReports()
   }
 
   #handOver() {
@@ -83,6 +92,7 @@ export class Producing {
   #offer({ id, topic, partition, timestamp, key, value, headers }) {
     try {
       this.#client.produce(topic, partition, value, key, timestamp, id, headers)
+      this.#inHand += 1
     } catch (error) {
       this.#isFull = /** @type {any} */ (error).code === queueFull
       if (this.#isFull) {
@@ -102,12 +112,27 @@ export class Producing {
       this.#named.add(code)
       this.#tell({ is: 'code', code, message: error.message })
     }
-    this.#reports.push({ id, code, partition, offset: offset ?? -1 })
-    if (this.#isTelling) return
-    this.#isTelling = true
-    setImmediate(() => {
-      this.#isTelling = false
-      this.#write(reportsFrame(this.#reports.splice(0)))
-    })
+    if (this.#reports.isFull) this.#tellReports()
+    this.#reports.add(id, code, partition, offset ?? -1)
+    if (this.#isGathering) return
+    this.#isGathering = true
+    setImmediate(this.#gather)
+  }
+
+  /** The client tells of at most a hundred in each turn of the loop; as long as it does, they are gathered. */
+  #gather = () => {
+    const { count } = this.#reports
+    if (count > this.#looked) {
+      this.#looked = count
+      setImmediate(this.#gather)
+      return
+    }
+    this.#isGathering = false
+    this.#tellReports()
+  }
+
+  #tellReports() {
+    this.#looked = 0
+    if (this.#reports.count > 0) this.#write(this.#reports.take())
   }
 }
