@@ -1,4 +1,5 @@
-import { Envelope, Event, eventTypes } from './event.ts'
+import { Envelope, Event } from './event.ts'
+import { copyOf, giveHeaders, type Header, sourceHeaderAt, typeHeaderAt } from './headers.ts'
 
 /** An event ready for the log: `json` is whole. */
 export interface EventRecordInput {
@@ -49,46 +50,33 @@ export function closeEvent(json: string, { epoch, seq, fromSeq, previous }: Clos
 }
 
 const encoder = new TextEncoder()
-const specVersion: [string, Uint8Array] = ['ce_specversion', encoder.encode('1.0')]
-const contentType: [string, Uint8Array] = ['content-type', encoder.encode('application/json')]
-const typeHeaders = new Map<string, [string, Uint8Array]>(
-  eventTypes.map((type) => [type, ['ce_type', encoder.encode(type)]]),
-)
-let sourceHeader: { nodeId: string; header: [string, Uint8Array] } | null = null
 
 /** The event as a record: CloudEvents 1.0 in binary mode. Arrays may be shared with other records: don't write to them. */
 export function recordOf(event: EventRecordInput): EventRecord {
+  const { topic, timestamp, eventId, traceparent = '' } = event
   const key = bytesOf(event.key)
-  const headers: [string, Uint8Array][] = [
-    specVersion,
-    ['ce_id', encoder.encode(event.eventId)],
-    typeHeaderOf(event.eventType),
-    sourceHeaderOf(event.nodeId),
-    ['ce_time', encoder.encode(new Date(event.timestamp).toISOString())],
-    ['ce_subject', key],
-    contentType,
-  ]
-  if (event.traceparent !== undefined) {
-    headers.push(['traceparent', encoder.encode(event.traceparent)])
-  }
-  const { topic, timestamp } = event
+  const type = encoder.encode(event.eventType)
+  const nodeId = encoder.encode(event.nodeId)
+  const bytes = encoder.encode(eventId + traceparent)
+  const idTo = Buffer.byteLength(eventId)
+  const headers: Header[] = []
+  giveHeaders(
+    {
+      ...{ bytes, idFrom: 0, idTo, parentFrom: idTo, parentTo: bytes.length },
+      type: typeHeaderAt(type, 0, type.length),
+      source: sourceHeaderAt(nodeId, 0, nodeId.length),
+      ...{ timestamp, key },
+    },
+    {
+      shared: (header) => headers.push(header),
+      own: (name, of, from, to) => headers.push([name, copyOf(of, from, to)]),
+    },
+  )
   return { topic, key, value: bytesOf(event.json), headers, timestamp }
 }
 
 function bytesOf(text: string | Uint8Array): Uint8Array {
   return typeof text === 'string' ? encoder.encode(text) : text
-}
-
-function typeHeaderOf(eventType: string): [string, Uint8Array] {
-  return typeHeaders.get(eventType) ?? ['ce_type', encoder.encode(eventType)]
-}
-
-// A process writes as one node, so its last is its next.
-function sourceHeaderOf(nodeId: string): [string, Uint8Array] {
-  if (sourceHeader?.nodeId !== nodeId) {
-    sourceHeader = { nodeId, header: ['ce_source', encoder.encode(`/gateway/${nodeId}`)] }
-  }
-  return sourceHeader.header
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

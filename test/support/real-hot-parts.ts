@@ -1,13 +1,14 @@
 import { createClient } from 'redis'
 import type { LogRecord } from '#eventlog/event-log.ts'
 import { partitionOf } from '#events/murmur2.ts'
-import { outboxKeys, recordOfEntry } from '#gateway/generations/redis/outbox.ts'
+import { outboxKeys } from '#gateway/generations/redis/outbox.ts'
 import { redisGenerations } from '#gateway/generations/redis/redis-generations.ts'
 import { redisOutbox } from '#gateway/generations/redis/redis-outbox.ts'
 import { shardBases, shardOfSession } from '#gateway/generations/redis/shards.ts'
 import { redisLimits } from '#gateway/limits/redis/redis-limits.ts'
 import { serveRelay } from '#gateway/relay/serve-relay.ts'
 import { quietLog } from '#runtime/log.ts'
+import { recordOfEntry } from './entry-records.ts'
 import { eventOf, type HotConfig, type HotParts, type HotState } from './hot-parts.ts'
 import { productBroker } from './product-broker.ts'
 
@@ -80,7 +81,8 @@ function recordsOf(url: string, prefix: string): Promise<LogRecord[]> {
       const place = `${record.topic} ${partition}`
       const offset = ends.get(place) ?? 0
       ends.set(place, offset + 1)
-      return { ...record, partition, offset }
+      const { topic, key, value, headers, timestamp } = record
+      return { topic, key, value, headers, timestamp, partition, offset }
     })
   })
 }

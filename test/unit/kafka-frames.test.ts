@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import type { NewRecord } from '#eventlog/event-log.ts'
 import * as parent from '#eventlog/kafka/frames.ts'
 import { frameBytesOf, produceFrame } from '#eventlog/kafka/produce-frame.ts'
+import { ProduceReader } from '../support/produced-frame.ts'
 
 /** The other side: what the client's process says and understands. */
 interface Host {
@@ -20,24 +21,9 @@ interface Host {
   recordsFrame(kind: number, head: [number, number], messages: readonly object[]): Buffer
 }
 
-interface ProduceReader {
-  id: number
-  topic: string
-  partition: number
-  timestamp: number
-  key: Uint8Array | null
-  value: Uint8Array | null
-  headers: Record<string, Uint8Array>[]
-  open(body: Buffer): void
-  next(): boolean
-}
-
 const pathOf = (file: string) =>
   fileURLToPath(new URL(`../../eventlog/kafka/host/${file}`, import.meta.url))
 const host = (await import(pathOf('frames.mjs'))) as Host
-const producing = (await import(pathOf('produce-frame.mjs'))) as {
-  ProduceReader: new () => ProduceReader
-}
 
 const bytes = () => fc.uint8Array({ maxLength: 200 })
 const maybeBytes = () => fc.option(bytes())
@@ -93,7 +79,7 @@ test('both sides speak the same version and name their frames alike', () => {
 describe('whatever is said on one side is heard on the other', () => {
   test('records to be produced', () => {
     // One reader for all: what it keeps of a frame must not come up in a later one.
-    const reader = new producing.ProduceReader()
+    const reader = new ProduceReader()
     const shared: NewRecord['headers'] = [
       ['a', new Uint8Array([1])],
       ['b', new Uint8Array(70)],

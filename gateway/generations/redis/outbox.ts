@@ -1,4 +1,3 @@
-import { type EventRecord, recordOf } from '#events/codec.ts'
 import type { OpenEvent } from '../generations.ts'
 
 /**
@@ -23,22 +22,6 @@ export function headOf(event: OpenEvent): string {
 /** An event as four arguments of a script. */
 export function pushEvent(args: string[], event: OpenEvent): void {
   args.push(event.topic, event.key, headOf(event), event.json)
-}
-
-/** The record of an entry. */
-export function recordOfEntry(fields: Readonly<Record<string, string | Buffer>>): EventRecord {
-  const head = (fields['h'] ?? '').toString().split('\n')
-  const [eventId = '', eventType = '', timestamp = '', nodeId = '', traceparent = ''] = head
-  return recordOf({
-    eventId,
-    eventType,
-    topic: (fields['t'] ?? '').toString(),
-    key: fields['k'] ?? '',
-    timestamp: Number(timestamp),
-    nodeId,
-    json: fields['v'] ?? '',
-    ...(traceparent !== '' && { traceparent }),
-  })
 }
 
 /** An entry's fields, which Redis tells as names and values by turns. */

@@ -2,8 +2,9 @@ import type { DependencyHealth } from '#runtime/health.ts'
 import type { Entry, Holder, Outbox, Place, ShardBacklog } from '../../relay/outbox.ts'
 import { backlogOf } from './backlog.ts'
 import { inBytes } from './client.ts'
+import { EntryRecord } from './entry-record.ts'
 import { groupsOf } from './groups.ts'
-import { outboxKeys, pairsOf, recordOfEntry } from './outbox.ts'
+import { outboxKeys } from './outbox.ts'
 import { Routes, type RoutesOptions } from './routes.ts'
 import type { ScriptName } from './scripts.ts'
 
@@ -42,7 +43,7 @@ class RedisOutbox implements Outbox {
     const reply = await this.#routes.command(shard, command, inBytes)
     return (reply as [Buffer, Buffer[]][]).map(([id, fields]) => ({
       id: id.toString('latin1'),
-      record: recordOfEntry(pairsOf(fields)),
+      record: new EntryRecord(fields),
     }))
   }
 
