@@ -17,18 +17,16 @@ import { Link } from './link.ts'
 import { Member, type Start } from './member.ts'
 import { failureOf, type Produced, Producing } from './producing.ts'
 import { Reading } from './reading.ts'
-import { hostSettings } from './settings.ts'
+import { hostSettings, type ProducerOptions } from './settings.ts'
 import { type KafkaStatistics, statisticsOf } from './statistics.ts'
 import { type NewTopic, TopicTable } from './topic-table.ts'
 
-export interface KafkaLogOptions extends KafkaConfig {
+export interface KafkaLogOptions extends KafkaConfig, ProducerOptions {
   log: Log
   /** The `node` that runs the client: 20 or newer. */
   node?: string
   /** So long without a word, and the client's process is ended and started again. */
   hangMs?: number
-  /** How long a record waits for others that go with it; the fewer requests, the less work for all. */
-  lingerMs?: number
 }
 
 export interface KafkaHealth {
@@ -55,10 +53,10 @@ export class KafkaLog implements EventLog {
   #statistics: KafkaStatistics | null = null
 
   constructor(options: KafkaLogOptions) {
-    const { log, node = 'node', hangMs = 5_000, lingerMs, ...config } = options
+    const { log, node = 'node', hangMs = 5_000, lingerMs, heldMax, ...config } = options
     this.#log = log
     this.#link = new Link(
-      { settings: hostSettings(config, lingerMs), log, node, hangMs },
+      { settings: hostSettings(config, { lingerMs, heldMax }), log, node, hangMs },
       {
         up: () => this.#up(),
         down: (reason) => this.#down(reason),

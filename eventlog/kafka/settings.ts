@@ -13,8 +13,18 @@ export interface HostSettings extends Record<string, unknown> {
 
 const messageBytesMax = 8 << 20
 
+export interface ProducerOptions {
+  /** How long a record waits for others that go with it; the fewer requests, the less work for all. */
+  lingerMs?: number | undefined
+  /** Records that the client holds at most. What comes while it is full waits in front of it, in order. */
+  heldMax?: number | undefined
+}
+
 /** librdkafka's settings for each kind of client. */
-export function hostSettings(config: KafkaConfig, lingerMs = 5): HostSettings {
+export function hostSettings(
+  config: KafkaConfig,
+  { lingerMs = 5, heldMax = 50_000 }: ProducerOptions = {},
+): HostSettings {
   const common = commonOf(config)
   return {
     admin: common,
@@ -29,7 +39,7 @@ export function hostSettings(config: KafkaConfig, lingerMs = 5): HostSettings {
       // As the Java clients have it; the default of librdkafka is another.
       partitioner: 'murmur2_random',
       'message.max.bytes': messageBytesMax,
-      'queue.buffering.max.messages': 50_000,
+      'queue.buffering.max.messages': heldMax,
       'queue.buffering.max.kbytes': 65_536,
       'statistics.interval.ms': 15_000,
     },

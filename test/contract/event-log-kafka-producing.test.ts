@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { KafkaLog } from '#eventlog/kafka/kafka-log.ts'
 import { makeTopic, openKafkaLog } from '../support/kafka.ts'
-import { numbered, readAll } from './event-log-adapter.ts'
+import { numbered, numberOf, readAll, upTo } from './event-log-adapter.ts'
 
 let log: KafkaLog
 beforeAll(async () => {
@@ -43,6 +43,22 @@ describe('what became of each record', () => {
     await Bun.sleep(1)
     await own[Symbol.asyncDispose]()
     expect((await produced).filter(({ is }) => is !== 'delivered')).toEqual([])
+  })
+
+  test('is delivered once and in order when the client has no room for more', async () => {
+    const own = await openKafkaLog({ heldMax: 50 })
+    try {
+      const topic = await makeTopic(log, 1)
+      // The second comes while the client is full of the first.
+      const both = [0, 1_500].map((from) => own.produceEach(numbered(topic, 1_500, from)))
+      const results = (await Promise.all(both)).flat()
+      expect(results).toEqual(
+        upTo(3_000).map((offset) => ({ is: 'delivered', partition: 0, offset })),
+      )
+      expect((await readAll(log, { topic, partition: 0 })).map(numberOf)).toEqual(upTo(3_000))
+    } finally {
+      await own[Symbol.asyncDispose]()
+    }
   })
 
   test('is known to be nothing more once it was purged', async () => {
