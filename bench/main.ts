@@ -26,8 +26,8 @@ Redis that shares its core; --nodes 2: two of them, and each viewer on the node 
   step     steps of hot state in Redis beside plain XADDs of the same client; CPU in µs a step
   audit    the audit consumer from Kafka to Postgres beside COPY of the same rows; rows a second
   kafka    the Kafka client through its process beside the client alone, on one broker, both ways
-  relay    --events n (400,000) from the outbox in Redis to Kafka through one relay, 200,000 at a time; CPU (µs an event) and
-           memory of each process`
+  relay    --events n (400,000) from the outbox in Redis to Kafka through one relay, 200,000 at a time; CPU (µs an event) of
+           each process and the most memory of the relay's; --consumed: a consumer reads each wave to its end`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -39,6 +39,7 @@ const { values, positionals } = parseArgs({
     target: { type: 'string' },
     clients: { type: 'string' },
     events: { type: 'string', default: '400000' },
+    consumed: { type: 'boolean' },
   },
 })
 
@@ -71,7 +72,12 @@ const benches: Record<string, (wanted: Wanted) => Promise<Figures[]>> = {
   cancel: cancelBench,
   step: () => stepBench(progress),
   audit: () => auditBench(progress),
-  relay: () => relayBench(Number(values.events), progress),
+  relay: () =>
+    relayBench({
+      events: Number(values.events),
+      isConsumed: values.consumed === true,
+      say: progress,
+    }),
   kafka: async () => (await kafkaBench(progress)).map((row) => ({ ...row })),
 }
 const name = positionals[0] ?? ''

@@ -14,6 +14,7 @@ import { quietLog } from '#runtime/log.ts'
 import { freePort } from '../../test/support/free-port.ts'
 import { startBroker } from '../../test/support/kafka-broker.ts'
 import { cpuSecondsOf, rssKbOf } from '../process.ts'
+import { type Consumed, startConsumed } from './consumed.ts'
 
 /** One wave of events through a relay, or (`wave` 0) as many records from the client by itself. CPU in µs an event. */
 export type RelayRow = Record<string, string | number>
@@ -25,11 +26,20 @@ interface Parts {
   redisPid: number
   brokerPid: number
   relayPid: number
+  consumed: Consumed | null
+  say(line: string): void
+}
+
+export interface RelayBenchOptions {
+  events: number
+  /** A consumer reads what comes, each wave to its end. */
+  isConsumed: boolean
   say(line: string): void
 }
 
 const waveEvents = 200_000
 const partitions = 16
+const aloneTopic = 'alone'
 const sessionsOfShard = 10
 const fillLot = 500
 const lookMs = 50
@@ -40,7 +50,11 @@ const bases = shardBases('sluice:')
 const fillScript = readFileSync(new URL('./fill.lua', import.meta.url), 'utf8')
 
 /** So many events from the outbox in Redis to Kafka through one relay; broker, Redis and relay share the machine. */
-export async function relayBench(events: number, say: (line: string) => void): Promise<RelayRow[]> {
+export async function relayBench({
+  events,
+  isConsumed,
+  say,
+}: RelayBenchOptions): Promise<RelayRow[]> {
   const broker = await startBroker(say)
   const folder = mkdtempSync(join(tmpdir(), 'sluice-relay-bench-'))
   const port = await freePort()
@@ -49,6 +63,7 @@ export async function relayBench(events: number, say: (line: string) => void): P
   const server = Bun.spawn(['redis-server', '--port', `${port}`, ...files], quiet)
   const redis = await connect(port)
   let relay: Bun.Subprocess | null = null
+  let consumed: Consumed | null = null
   try {
     await makeTopics(broker.address)
     const rows: RelayRow[] = [await byItself(broker.address)]
@@ -60,7 +75,9 @@ export async function relayBench(events: number, say: (line: string) => void): P
       env: { ...env, AUTH: 'development', KAFKA_BROKERS: broker.address },
     })
     const relayPid = relay.pid
-    const parts = { redis, redisPid: server.pid, brokerPid: broker.pid ?? 0, relayPid, say }
+    if (isConsumed) consumed = startConsumed(broker.address)
+    const pids = { redisPid: server.pid, brokerPid: broker.pid ?? 0, relayPid }
+    const parts = { redis, ...pids, consumed, say }
     await until(async () => (await redis.get(outboxKeys.relay(bases[0] ?? ''))) !== null)
     for (let wave = 1; wave <= events / waveEvents; wave += 1) {
       rows.push({ wave, ...(await runWave(wave, parts)) })
@@ -70,6 +87,7 @@ export async function relayBench(events: number, say: (line: string) => void): P
   } finally {
     relay?.kill('SIGKILL')
     await relay?.exited
+    await consumed?.[Symbol.asyncDispose]()
     redis.destroy()
     server.kill('SIGKILL')
     await server.exited
@@ -86,12 +104,13 @@ async function connect(port: number) {
 
 async function makeTopics(address: string): Promise<void> {
   await using log = kafkaLog({ brokers: [address], clientId: 'bench', log: quietLog })
-  for (const topic of Object.values(topics)) await log.createTopic(newTopic(topic, partitions, 1))
+  for (const topic of [aloneTopic, ...Object.values(topics)])
+    await log.createTopic(newTopic(topic, partitions, 1))
 }
 
 /** The client by itself in node with records of the same size, as a measure of the machine. */
 async function byItself(broker: string): Promise<RelayRow> {
-  const args = ['produce', broker, topics.stream, `${waveEvents}`, '8', '650']
+  const args = ['produce', broker, aloneTopic, `${waveEvents}`, '8', '650']
   const child = Bun.spawn(['node', alone, ...args], { stdout: 'pipe', stderr: 'inherit' })
   const eventsPerSecond = Number(await new Response(child.stdout).text())
   if (!(eventsPerSecond > 0)) throw new Error('the client by itself failed')
@@ -101,7 +120,7 @@ async function byItself(broker: string): Promise<RelayRow> {
 }
 
 async function runWave(wave: number, parts: Parts): Promise<RelayRow> {
-  const { redis, relayPid, say } = parts
+  const { redis, relayPid, consumed, say } = parts
   // It stands still meanwhile, so that all of the wave waits when it goes on.
   process.kill(relayPid, 'SIGSTOP')
   await fill(redis, wave)
@@ -111,19 +130,41 @@ async function runWave(wave: number, parts: Parts): Promise<RelayRow> {
   const from = await depth(redis)
   const before = usage(parts)
   const startedAt = performance.now()
-  await until(async () => (await depth(redis)) === 0)
+  const memory = memoryOf(parts)
+  await until(async () => {
+    memory.look()
+    return (await depth(redis)) === 0
+  })
   const seconds = (performance.now() - startedAt) / 1_000
   const after = usage(parts)
   const cpu = Object.entries(after).map(([name, used]) => [
     name,
     ((used - (before[name] ?? 0)) * 1_000_000) / from,
   ])
-  const child = childOf(relayPid)
+  if (consumed !== null) {
+    await until(async () => {
+      memory.look()
+      return consumed.isThere()
+    })
+  }
   return {
     eventsPerSecond: Math.round(from / seconds),
     ...Object.fromEntries(cpu),
-    relayRssMb: Math.round(rssKbOf(relayPid) / 1_024),
-    clientRssMb: Math.round(rssKbOf(child) / 1_024),
+    ...memory.most,
+  }
+}
+
+/** The highest of each process so far, in MiB. */
+function memoryOf({ relayPid, consumed }: Parts) {
+  const pids = { relayRssMb: relayPid, clientRssMb: childOf(relayPid) }
+  const others = consumed && { consumerRssMb: consumed.pid, itsClientRssMb: childOf(consumed.pid) }
+  const most: Record<string, number> = {}
+  return {
+    most,
+    look() {
+      for (const [name, pid] of Object.entries({ ...pids, ...others }))
+        most[name] = Math.max(most[name] ?? 0, Math.round(rssKbOf(pid) / 1_024))
+    },
   }
 }
 
