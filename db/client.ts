@@ -4,7 +4,13 @@ import { drizzle, type PgRemoteDatabase } from 'drizzle-orm/pg-proxy'
  * What queries are written against, whichever server answers. `execute` resolves to an array of rows; in rows that no
  * table's columns map, dates and times are text as Postgres writes it, int8 is a number and jsonb is parsed.
  */
-export type Db = PgRemoteDatabase
+export type Db = PgRemoteDatabase & {
+  /** Only in a transaction of a server. */
+  copyIn?: CopyIn
+}
+
+/** Runs `statement`, which ends in `copy … from stdin`, with these lines. After a refusal the transaction may go on. */
+export type CopyIn = (statement: string, lines: string) => Promise<void>
 
 export interface DatabaseHealth {
   state: 'up' | 'down'
@@ -30,8 +36,8 @@ export type Run = (text: string, params: unknown[], shape: RowShape) => Promise<
 export type RowShape = 'object' | 'array'
 
 /** Drizzle over anything that can run a statement. */
-export function dbOver(run: Run): Db {
-  return drizzle(async (text, params, method) => {
+export function dbOver(run: Run, copyIn?: CopyIn): Db {
+  const db = drizzle(async (text, params, method) => {
     try {
       return { rows: await run(text, params, method === 'all' ? 'array' : 'object') }
     } catch (error) {
@@ -40,4 +46,5 @@ export function dbOver(run: Run): Db {
       throw error
     }
   })
+  return copyIn === undefined ? db : Object.assign(db, { copyIn })
 }

@@ -53,7 +53,10 @@ export function postgresDatabase(url: string, options: PostgresOptions = {}): Da
     const worked = Promise.withResolvers<void>()
     const whole: Promise<{ value: T }> = of.begin(async (tx) => {
       begun.resolve()
-      const db = dbOver((text, params, shape) => heard(of, rowsOf(tx, text, params, shape)))
+      const db = dbOver(
+        (text, params, shape) => heard(of, rowsOf(tx, text, params, shape)),
+        (statement, lines) => heard(of, copied(tx, statement, lines)),
+      )
       try {
         return { value: await work(db) }
       } finally {
@@ -95,6 +98,15 @@ async function rowsOf(
   // Prepared once per connection, else each statement is asked about before it is run: two round trips.
   const query = connection.unsafe(text, params as never[], { prepare: true })
   return shape === 'array' ? await query.values() : [...(await query)]
+}
+
+async function copied(connection: Connection, statement: string, lines: string): Promise<void> {
+  const writable = await connection.unsafe(statement).writable()
+  await new Promise<void>((resolve, reject) => {
+    writable.on('error', reject)
+    writable.on('finish', resolve)
+    writable.end(lines)
+  })
 }
 
 const asIs = (value: unknown) => value

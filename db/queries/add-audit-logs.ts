@@ -1,5 +1,7 @@
 import { sql } from 'drizzle-orm'
-import type { Db } from '../client.ts'
+import type { CopyIn, Db } from '../client.ts'
+import { copyLine } from '../copy-line.ts'
+import { codesOf } from '../errors.ts'
 import { jsonOf } from '../rows.ts'
 
 export interface AuditLog {
@@ -22,9 +24,61 @@ export interface AuditLog {
   topicOffset: number | null
 }
 
-/** Rows of the audit. What is there already stays as it is; answers how many were new. */
-export async function addAuditLogs(db: Db, logs: readonly AuditLog[]): Promise<number> {
+const duplicate = '23505'
+
+/**
+ * Rows of the audit. What is there already stays as it is; answers how many were new. Whoever thinks that all `areNew`
+ * may say so: in a transaction of a server that costs half, and twice as much when one isn't.
+ */
+export async function addAuditLogs(
+  db: Db,
+  logs: readonly AuditLog[],
+  { areNew = false }: { areNew?: boolean } = {},
+): Promise<number> {
   if (logs.length === 0) return 0
+  if (areNew && db.copyIn !== undefined) {
+    try {
+      await copy(db.copyIn, logs)
+      return logs.length
+    } catch (error) {
+      if (!codesOf(error).includes(duplicate)) throw error
+      await db.execute(sql`rollback to savepoint new_audit_logs`)
+    }
+  }
+  return insert(db, logs)
+}
+
+/** Knows no conflicts, so one row that is there already refuses all. */
+async function copy(copyIn: CopyIn, logs: readonly AuditLog[]): Promise<void> {
+  const sorted = logs.toSorted((a, b) => (a.eventId < b.eventId ? -1 : 1))
+  await copyIn(
+    `savepoint new_audit_logs;
+    copy audit_logs (event_id, event_type, "timestamp", tenant_id, user_id, conversation_id,
+      message_id, session_id, epoch, seq, event_data, source, topic_partition, topic_offset) from stdin`,
+    sorted.map(lineOf).join(''),
+  )
+}
+
+function lineOf(log: AuditLog): string {
+  return copyLine([
+    log.eventId,
+    log.eventType,
+    log.timestamp,
+    log.tenantId,
+    log.userId,
+    log.conversationId,
+    log.messageId,
+    log.sessionId,
+    log.epoch,
+    log.seq,
+    JSON.stringify(log.eventData),
+    log.source,
+    log.topicPartition,
+    log.topicOffset,
+  ])
+}
+
+async function insert(db: Db, logs: readonly AuditLog[]): Promise<number> {
   // Counted there: a row of an answer for each row costs as much as its line of JSON.
   const [added] = await db.execute<{ count: number }>(sql`
     with added as (insert into audit_logs (event_id, event_type, "timestamp", tenant_id, user_id, conversation_id,

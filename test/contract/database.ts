@@ -11,6 +11,7 @@ import { readOffsets } from '#db/queries/read-offsets.ts'
 import { uuidv7 } from '#runtime/ids.ts'
 import { analyticsSuite } from './db-analytics.ts'
 import { auditSuite } from './db-audit.ts'
+import { auditCopySuite } from './db-audit-copy.ts'
 import { historySuite } from './db-history.ts'
 import { searchSuite } from './db-search.ts'
 
@@ -125,4 +126,6 @@ export function transactionSuite(database: () => Database): void {
     expect(codesOf(await failing.catch((error) => error))).toEqual(['22012'])
     expect(await readOffsets(database().db, name)).toEqual([])
   })
+
+  auditCopySuite(database)
 }
