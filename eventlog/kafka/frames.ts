@@ -123,7 +123,7 @@ export function recordsOf({ body, view }: Frame, { topic, partition }: Partition
     at += 4
     if (length < 0) return null
     at += length
-    return new Uint8Array(body.buffer, body.byteOffset + at - length, length)
+    return viewAt(body, at - length, length)
   }
   for (let record = 0; record < count; record += 1) {
     const offset = view.getFloat64(at, true)
@@ -138,7 +138,8 @@ export function recordsOf({ body, view }: Frame, { topic, partition }: Partition
       const length = view.getUint16(at, true)
       const name = nameAt(body, at + 2, length)
       at += 2 + length
-      headers.push([name, bytes() ?? new Uint8Array()])
+      headers.push(headerAt(name, body, at, view.getInt32(at, true)))
+      at += 4 + Math.max(0, view.getInt32(at, true))
     }
     const at0 = timestamp === noTimestamp ? 0 : timestamp
     records.push({ topic, partition, offset, timestamp: at0, key, value, headers })
@@ -146,20 +147,56 @@ export function recordsOf({ body, view }: Frame, { topic, partition }: Partition
   return records
 }
 
-const known = new Map<number, { bytes: Uint8Array; name: string }>()
+type Header = LogRecord['headers'][number]
+
+interface Name {
+  bytes: Uint8Array
+  name: string
+  /** What came under it; null once that has been something else too often. */
+  values: Map<number, Header> | null
+  misses: number
+}
+
+const known = new Map<number, Name>()
+const missesMax = 100
 
 /** Decoding a short text costs more than comparing it. */
-function nameAt(body: Uint8Array, at: number, length: number): string {
-  const slot = (length << 16) ^ ((body[at] ?? 0) << 8) ^ (body[at + length - 1] ?? 0)
+function nameAt(body: Uint8Array, at: number, length: number): Name {
+  const slot = slotAt(body, at, length)
   const before = known.get(slot)
-  if (before !== undefined && isAt(body, at, before.bytes)) return before.name
-  const bytes = body.slice(at, at + length)
-  const name = decoder.decode(bytes)
-  if (known.size < 1_000) known.set(slot, { bytes, name })
+  if (before !== undefined && isAt(body, at, length, before.bytes)) return before
+  const bytes = viewAt(body, at, length).slice()
+  const name = { bytes, name: decoder.decode(bytes), values: new Map(), misses: 0 }
+  if (known.size < 1_000) known.set(slot, name)
   return name
 }
 
-function isAt(body: Uint8Array, at: number, bytes: Uint8Array): boolean {
+/** What is the same in many records (their type, who made them) is one array for all of them. */
+function headerAt(of: Name, body: Uint8Array, lengthAt: number, length: number): Header {
+  const at = lengthAt + 4
+  if (length < 0) return [of.name, new Uint8Array()]
+  if (of.values === null) return [of.name, viewAt(body, at, length)]
+  const slot = slotAt(body, at, length)
+  const before = of.values.get(slot)
+  if (before !== undefined && isAt(body, at, length, before[1])) return before
+  of.misses += 1
+  if (of.misses > missesMax) of.values = null
+  // Not a view: one that is kept would keep its frame.
+  const header: Header = [of.name, viewAt(body, at, length).slice()]
+  of.values?.set(slot, header)
+  return header
+}
+
+function slotAt(body: Uint8Array, at: number, length: number): number {
+  return (length << 16) ^ ((body[at] ?? 0) << 8) ^ (body[at + length - 1] ?? 0)
+}
+
+function viewAt({ buffer, byteOffset }: Uint8Array, at: number, length: number): Uint8Array {
+  return new Uint8Array(buffer, byteOffset + at, length)
+}
+
+function isAt(body: Uint8Array, at: number, length: number, bytes: Uint8Array): boolean {
+  if (bytes.length !== length) return false
   for (let index = 0; index < bytes.length; index += 1) {
     if (body[at + index] !== bytes[index]) return false
   }

@@ -147,6 +147,23 @@ describe('whatever is said on one side is heard on the other', () => {
     )
   })
 
+  test('headers that come again and again are told as they are, also after too many others', () => {
+    const of = (value: string) => {
+      const headers = [{ ce_type: Buffer.from(value) }, { ce_id: Buffer.from(value) }]
+      const message = { offset: 0, timestamp: 1, key: null, value: null, headers }
+      return frameOf(host.recordsFrame(parent.said.records, [1, 1], [message]))
+    }
+    const place = { topic: 't', partition: 0 }
+    const heard = (frame: parent.Frame) =>
+      parent.recordsOf(frame, place)[0]?.headers.map(([, value]) => Buffer.from(value).toString())
+    for (let round = 0; round < 500; round += 1) {
+      const value = round % 2 === 0 ? 'CHAT_MESSAGE' : `CHAT_${round}_E`
+      const frame = of(value)
+      expect(heard(frame)).toEqual([value, value])
+      frame.body.fill(0)
+    }
+  })
+
   test('what became of records', () => {
     const report = fc.record({
       id: u32(),
