@@ -23,6 +23,7 @@ interface Seen {
   judged: number
 }
 
+// So many that were seen last, and up to as many from before them.
 const sessionsMax = 20_000
 
 /**
@@ -34,7 +35,8 @@ const sessionsMax = 20_000
 export class GapDetector {
   readonly #topics: readonly string[]
   readonly #onGap: (gap: Gap) => void
-  readonly #sessions = new Map<string, Seen>()
+  #sessions = new Map<string, Seen>()
+  #before = new Map<string, Seen>()
 
   constructor(topics: readonly string[], onGap: (gap: Gap) => void) {
     this.#topics = topics
@@ -59,21 +61,21 @@ export class GapDetector {
 
   forget(): void {
     this.#sessions.clear()
+    this.#before.clear()
   }
 
   #seen(sessionId: string, epoch: number): Seen {
-    const known = this.#sessions.get(sessionId)
-    this.#sessions.delete(sessionId)
+    const recent = this.#sessions.get(sessionId)
+    if (recent !== undefined && recent.epoch >= epoch) return recent
+    const known = recent ?? this.#before.get(sessionId)
     const seen =
       known !== undefined && known.epoch >= epoch
         ? known
         : { epoch, covered: new Coverage(), topics: new Map(), judged: 0 }
     this.#sessions.set(sessionId, seen)
-    if (this.#sessions.size > sessionsMax) {
-      for (const oldest of this.#sessions.keys()) {
-        this.#sessions.delete(oldest)
-        break
-      }
+    if (this.#sessions.size >= sessionsMax) {
+      this.#before = this.#sessions
+      this.#sessions = new Map()
     }
     return seen
   }

@@ -46,6 +46,24 @@ describe('gaps', () => {
     expect(gaps).toEqual([{ sessionId: 's1', epoch: 1_000, fromSeq: 6, toSeq: 8 }])
   })
 
+  test('a session is known as long as not too many others have come since', () => {
+    const { gaps, see } = detector()
+    const told = (after: number, name: string) => {
+      const teller = new Teller(name)
+      for (let chat = 0; chat < 3; chat += 1) teller.chat()
+      const lost = teller.events.filter(({ eventType }) => eventType === 'CHUNK_RECEIVED')[1]
+      const events = teller.events.filter((event) => event !== lost)
+      see(...events.slice(0, 7))
+      const other = new Teller('other').step('SESSION_STARTED', { seq: 1 })
+      for (let at = 0; at < after; at += 1) see({ ...other, sessionId: `${name}-${at}` })
+      see(...events.slice(7))
+      return gaps.splice(0)
+    }
+    expect(told(19_000, 's1')).toHaveLength(1)
+    expect(told(19_999, 's2')).toHaveLength(1)
+    expect(told(60_000, 's3')).toEqual([])
+  })
+
   test('a duplicate fills no gap and makes none', () => {
     const teller = new Teller('s1')
     teller.chat()
