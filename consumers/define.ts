@@ -22,6 +22,8 @@ interface Place {
   headers: Record<string, string>
   /** Milliseconds since the epoch. */
   timestamp: number
+  /** The event's JSON as it stands in the log. */
+  json: string
 }
 
 /** One event and where it stands, parsed and validated. */

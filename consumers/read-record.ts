@@ -1,5 +1,11 @@
 import type { LogRecord } from '#eventlog/event-log.ts'
-import { decodeRecord, eventTypeOf } from '#events/codec.ts'
+import {
+  headerOf as bytesOfHeader,
+  type Decoded,
+  decodeJson,
+  eventTypeOf,
+  jsonTextOf,
+} from '#events/codec.ts'
 import type { ConsumedEvent, ConsumerDefinition, UnknownEvent } from './define.ts'
 import type { FaultType } from './park.ts'
 
@@ -27,38 +33,41 @@ export function isPassedBy(record: LogRecord, group: string, wants: Wants): bool
 
 /** Parses and validates; with `isStored` also refuses what Postgres cannot hold. */
 export function readRecord(record: LogRecord, isStored: boolean): Reading {
-  const decoded = decodeRecord(record)
-  if (decoded.is === 'bad') {
-    return { is: 'bad', type: decoded.errorType, message: decoded.message }
-  }
-  if (isStored && mayBeUnstorable(record) && isUnstorable(decodedValue(decoded))) {
+  const json = jsonTextOf(record.value)
+  if (typeof json !== 'string') return badReading(json)
+  const decoded = decodeJson(json)
+  if (decoded.is === 'bad') return badReading(decoded)
+  // JSON can spell both only as escapes, so most records need no look at their texts.
+  if (isStored && json.includes('\\u') && isUnstorable(decodedValue(decoded))) {
     return { is: 'bad', type: 'schema', message: 'holds U+0000 or half a surrogate pair' }
   }
+  return { is: 'event', consumed: consumedOf(record, json, decoded) }
+}
+
+function badReading({ errorType: type, message }: Bad): Reading {
+  return { is: 'bad', type, message }
+}
+
+function consumedOf(record: LogRecord, json: string, decoded: Sound): ConsumedEvent {
   const { topic, partition, offset, timestamp } = record
   const key = record.key === null ? null : textOf(record.key)
-  const place = { topic, partition, offset, key, timestamp }
-  const what =
-    decoded.is === 'event'
-      ? { isKnown: true as const, event: decoded.event }
-      : { isKnown: false as const, event: decoded.value as UnknownEvent }
   let headers: Record<string, string> | null = null
-  return {
-    is: 'event',
-    consumed: {
-      ...place,
-      ...what,
-      // Few handlers look at them, and to decode them costs as much as the event's JSON.
-      get headers() {
-        headers ??= headersOf(record)
-        return headers
-      },
+  const place = {
+    ...{ topic, partition, offset, key, timestamp, json },
+    // Few handlers look at them, and to decode them costs as much as the event's JSON.
+    get headers() {
+      headers ??= headersOf(record)
+      return headers
     },
   }
+  return decoded.is === 'event'
+    ? Object.assign(place, { isKnown: true as const, event: decoded.event })
+    : Object.assign(place, { isKnown: false as const, event: decoded.value as UnknownEvent })
 }
 
 export function headerOf(record: Pick<LogRecord, 'headers'>, name: string): string | undefined {
-  const header = record.headers.findLast((entry) => entry[0] === name)
-  return header === undefined ? undefined : textOf(header[1])
+  const bytes = bytesOfHeader(record.headers, name)
+  return bytes === undefined ? undefined : textOf(bytes)
 }
 
 function headersOf(record: LogRecord): Record<string, string> {
@@ -68,21 +77,13 @@ function headersOf(record: LogRecord): Record<string, string> {
 }
 
 function textOf(bytes: Uint8Array): string {
-  return bufferOf(bytes).toString()
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
 }
 
-function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, byteLength)
-}
+type Bad = Extract<Decoded, { is: 'bad' }>
+type Sound = Exclude<Decoded, Bad>
 
-// JSON can spell both only as escapes, so most records need no look at their texts.
-function mayBeUnstorable({ value }: LogRecord): boolean {
-  return value !== null && bufferOf(value).includes('\\u')
-}
-
-function decodedValue(
-  decoded: { is: 'event'; event: unknown } | { is: 'unknown'; value: unknown },
-) {
+function decodedValue(decoded: Sound): unknown {
   return decoded.is === 'event' ? decoded.event : decoded.value
 }
 

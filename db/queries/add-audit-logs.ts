@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm'
 import type { CopyIn, Db } from '../client.ts'
 import { copyLine } from '../copy-line.ts'
 import { codesOf } from '../errors.ts'
-import { jsonOf } from '../rows.ts'
+import { jsonOfText } from '../rows.ts'
 
 export interface AuditLog {
   eventId: string
@@ -24,6 +24,11 @@ export interface AuditLog {
   topicOffset: number | null
 }
 
+export type NewAuditLog = Omit<AuditLog, 'eventData'> & {
+  /** A text is JSON already. */
+  eventData: Record<string, unknown> | string
+}
+
 const duplicate = '23505'
 
 /**
@@ -32,7 +37,7 @@ const duplicate = '23505'
  */
 export async function addAuditLogs(
   db: Db,
-  logs: readonly AuditLog[],
+  logs: readonly NewAuditLog[],
   { areNew = false }: { areNew?: boolean } = {},
 ): Promise<number> {
   if (logs.length === 0) return 0
@@ -49,17 +54,17 @@ export async function addAuditLogs(
 }
 
 /** Knows no conflicts, so one row that is there already refuses all. */
-async function copy(copyIn: CopyIn, logs: readonly AuditLog[]): Promise<void> {
-  const sorted = logs.toSorted((a, b) => (a.eventId < b.eventId ? -1 : 1))
+async function copy(copyIn: CopyIn, logs: readonly NewAuditLog[]): Promise<void> {
   await copyIn(
     `savepoint new_audit_logs;
     copy audit_logs (event_id, event_type, "timestamp", tenant_id, user_id, conversation_id,
       message_id, session_id, epoch, seq, event_data, source, topic_partition, topic_offset) from stdin`,
-    sorted.map(lineOf).join(''),
+    // By their ids, so that of two with the same rows none waits for the other crosswise.
+    logs.map(lineOf).sort().join(''),
   )
 }
 
-function lineOf(log: AuditLog): string {
+function lineOf(log: NewAuditLog): string {
   return copyLine([
     log.eventId,
     log.eventType,
@@ -71,21 +76,31 @@ function lineOf(log: AuditLog): string {
     log.sessionId,
     log.epoch,
     log.seq,
-    JSON.stringify(log.eventData),
+    jsonOfData(log),
     log.source,
     log.topicPartition,
     log.topicOffset,
   ])
 }
 
-async function insert(db: Db, logs: readonly AuditLog[]): Promise<number> {
+function rowOf(log: NewAuditLog): string {
+  const others = JSON.stringify({ ...log, eventData: undefined })
+  return `${others.slice(0, -1)},"eventData":${jsonOfData(log)}}`
+}
+
+function jsonOfData({ eventData }: NewAuditLog): string {
+  return typeof eventData === 'string' ? eventData : JSON.stringify(eventData)
+}
+
+async function insert(db: Db, logs: readonly NewAuditLog[]): Promise<number> {
+  const rows = jsonOfText(`[${logs.map(rowOf).join(',')}]`)
   // Counted there: a row of an answer for each row costs as much as its line of JSON.
   const [added] = await db.execute<{ count: number }>(sql`
     with added as (insert into audit_logs (event_id, event_type, "timestamp", tenant_id, user_id, conversation_id,
       message_id, session_id, epoch, seq, event_data, source, topic_partition, topic_offset)
     select "eventId", "eventType", "timestamp", "tenantId", "userId", "conversationId",
       "messageId", "sessionId", epoch, seq, "eventData", source, "topicPartition", "topicOffset"
-    from json_to_recordset(${jsonOf(logs)}) as l(
+    from json_to_recordset(${rows}) as l(
       "eventId" uuid, "eventType" text, "timestamp" timestamptz, "tenantId" text, "userId" text,
       "conversationId" text, "messageId" text, "sessionId" text, epoch bigint, seq bigint,
       "eventData" jsonb, source text, "topicPartition" integer, "topicOffset" bigint)

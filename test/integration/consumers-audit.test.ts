@@ -74,6 +74,32 @@ describe('the audit', () => {
     expect(row?.['event_data']).toEqual(data)
   })
 
+  test('keeps whatever JSON a foreign producer wrote, but texts and what Postgres cannot hold', async () => {
+    const envelope = JSON.stringify(new Teller('a8').tell('NOVELTY')).slice(0, -1)
+    const written: [string, Record<string, unknown>][] = [
+      ['\n,\t"a" : [ 1, 2.50, -0.5e3 ]\r\n', { a: [1, 2.5, -500] }],
+      [
+        ',"a":"tab\\t, \\"quote\\", back\\\\slash, é 💡"',
+        { a: 'tab\t, "quote", back\\slash, é 💡' },
+      ],
+      [',"a":{"text":"of no message","content":1}', { a: { text: 'of no message', content: 1 } }],
+      [',"content":"hidden","content":null,"parts":[],"a":1', { a: 1 }],
+      [',"a":"\\u0000","a":"\\u0041"', { a: 'A' }],
+      [',"a":1e99999,"b":1E-5', { a: null, b: 0.00001 }],
+    ]
+    const ids = written.map(() => crypto.randomUUID())
+    const values = written.map(([members], at) =>
+      `${envelope}${members}}`.replace(/"eventId":"[^"]+"/, `"eventId":"${ids[at]}"`),
+    )
+    await run().handle(values.map((value) => textRecord(topics.stream, 'a8', value)))
+    const rows = await rowsOf('a8')
+    const known = JSON.parse(`${envelope}}`) as Record<string, unknown>
+    for (const [at, [, members]] of written.entries()) {
+      const row = rows.find((one) => one['event_id'] === ids[at])
+      expect(row?.['event_data']).toEqual({ ...known, eventId: ids[at], ...members })
+    }
+  })
+
   test('takes the time of an event whose id holds none from the event', async () => {
     const event = new Teller('a4').tell('CLIENT_CONNECTED', { transport: 'ws', connectionId: 'c' })
     const foreign = { ...event, eventId: crypto.randomUUID() }
