@@ -208,7 +208,7 @@ export class BatchHandler {
 
 function readItem(record: LogRecord, isStored: boolean, nowMs: number): Item {
   const reading = readRecord(record, isStored)
-  if (reading.is === 'event') return { record, ...reading }
+  if (reading.is === 'event') return { record, is: 'event', consumed: reading.consumed }
   const { type, message } = reading
   return { record, is: 'bad', fault: { type, message, attempts: 1, firstFailedAtMs: nowMs } }
 }

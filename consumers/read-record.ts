@@ -6,7 +6,7 @@ import {
   eventTypeOf,
   jsonTextOf,
 } from '#events/codec.ts'
-import type { ConsumedEvent, ConsumerDefinition, UnknownEvent } from './define.ts'
+import type { ConsumedEvent, ConsumerDefinition } from './define.ts'
 import type { FaultType } from './park.ts'
 
 export type Reading =
@@ -49,20 +49,24 @@ function badReading({ errorType: type, message }: Bad): Reading {
 }
 
 function consumedOf(record: LogRecord, json: string, decoded: Sound): ConsumedEvent {
-  const { topic, partition, offset, timestamp } = record
-  const key = record.key === null ? null : textOf(record.key)
+  const isKnown = decoded.is === 'event'
   let headers: Record<string, string> | null = null
-  const place = {
-    ...{ topic, partition, offset, key, timestamp, json },
+  // One literal of one shape: each event of each consumer passes here.
+  return {
+    topic: record.topic,
+    partition: record.partition,
+    offset: record.offset,
+    key: record.key === null ? null : textOf(record.key),
+    timestamp: record.timestamp,
+    json,
+    isKnown,
+    event: isKnown ? decoded.event : decoded.value,
     // Few handlers look at them, and to decode them costs as much as the event's JSON.
     get headers() {
       headers ??= headersOf(record)
       return headers
     },
-  }
-  return decoded.is === 'event'
-    ? Object.assign(place, { isKnown: true as const, event: decoded.event })
-    : Object.assign(place, { isKnown: false as const, event: decoded.value as UnknownEvent })
+  } as ConsumedEvent
 }
 
 export function headerOf(record: Pick<LogRecord, 'headers'>, name: string): string | undefined {

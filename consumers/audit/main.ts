@@ -13,6 +13,8 @@ import { auditConsumer } from './handle.ts'
 
 const name = 'consumer:audit'
 const about = 'Writes every event but chunks into audit_logs, once each.'
+// Half the transactions of the default for a twentieth less CPU a row; twice that gains nothing more.
+const batchSize = 1_000
 const { env } = process
 const signal = untilSignal()
 
@@ -31,7 +33,8 @@ process.exitCode = await consumerCommand(
     const dependencies = { kafka: () => eventLog.health() }
     const parts = { config, eventLog, database, dependencies, log, signal }
     void keepTables(parts)
-    await serveConsumer({ ...auditConsumer({ log }), ...(from !== null && { from }) }, parts)
+    const definition = { ...auditConsumer({ log }), batchSize }
+    await serveConsumer({ ...definition, ...(from !== null && { from }) }, parts)
     await telemetry.shutdown()
   },
 )
