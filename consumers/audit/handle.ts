@@ -59,9 +59,10 @@ function auditLogOf({ event, json, topic, partition, offset }: ConsumedEvent): N
   }
 }
 
-// Where Postgres might refuse what parsing drops: huge numbers, and escapes in a member that a later one replaces.
-const odd = /\\u|\d[eE]\+?\d{4}/
-const plainMax = 100_000
+// Postgres might refuse what parsing rounds or drops: a number of more than 16,383 places behind its point, or one that
+// huge, and escapes in a member that a later one of its name replaces.
+const odd = /\\u|\d[eE][+-]?\d{4}/
+const plainMax = 10_000
 
 /** As it stands in the log wherever that holds nothing to be left out: to write JSON costs as much as to read it. */
 function eventDataOf(fields: Record<string, unknown>, json: string): NewAuditLog['eventData'] {

@@ -86,6 +86,8 @@ describe('the audit', () => {
       [',"content":"hidden","content":null,"parts":[],"a":1', { a: 1 }],
       [',"a":"\\u0000","a":"\\u0041"', { a: 'A' }],
       [',"a":1e99999,"b":1E-5', { a: null, b: 0.00001 }],
+      [`,"a":1e-99999,"b":0.${'1'.repeat(9_000)}e-999`, { a: 0, b: 0 }],
+      [`,"a":0.${'1'.repeat(20_000)},"b":${'1'.repeat(200_000)}`, { a: 1 / 9, b: null }],
     ]
     const ids = written.map(() => crypto.randomUUID())
     const values = written.map(([members], at) =>
