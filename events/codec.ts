@@ -1,6 +1,13 @@
 import { z } from 'zod'
 import { Envelope, Event, eventTypes } from './event.ts'
-import { copyOf, giveHeaders, type Header, sourceHeaderAt, typeHeaderAt } from './headers.ts'
+import {
+  copyOf,
+  giveHeaders,
+  type Header,
+  isSame,
+  sourceHeaderAt,
+  typeHeaderAt,
+} from './headers.ts'
 
 /** An event ready for the log: `json` is whole. */
 export interface EventRecordInput {
@@ -92,7 +99,9 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export function eventTypeOf({ headers }: { headers: Headers }): string | undefined {
   const bytes = headerOf(headers, 'ce_type')
   if (bytes === undefined) return undefined
-  const known = typeBytes.get(bytes.length)?.find((type) => isSame(type.bytes, bytes))
+  const known = typeBytes
+    .get(bytes.length)
+    ?.find((type) => isSame(type.bytes, bytes, 0, bytes.length))
   return known?.type ?? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
 }
 
@@ -110,11 +119,6 @@ const typeBytes = Map.groupBy(
   eventTypes.map((type) => ({ type, bytes: encoder.encode(type) })),
   ({ bytes }) => bytes.length,
 )
-
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  for (let at = 0; at < a.length; at += 1) if (a[at] !== b[at]) return false
-  return true
-}
 
 const schemas = new Map(
   Event.options.map((schema) => [schema.shape.eventType.value as string, schema]),

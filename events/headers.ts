@@ -72,7 +72,8 @@ export function copyOf(bytes: Uint8Array, from: number, to: number): Uint8Array 
   return new Uint8Array(bytes.subarray(from, to))
 }
 
-function isSame(known: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {
+/** Whether `known` stands there. */
+export function isSame(known: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {
   if (known.length !== to - from) return false
   for (let at = 0; at < known.length; at += 1) {
     if (known[at] !== bytes[from + at]) return false
