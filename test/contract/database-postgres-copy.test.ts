@@ -1,35 +1,23 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { expect, test } from 'bun:test'
 import { sql } from 'drizzle-orm'
 import type { Database } from '#db/client.ts'
 import { isOutage } from '#db/errors.ts'
-import { migrate } from '#db/migrate.ts'
 import { postgresDatabase } from '#db/postgres.ts'
 import { type AuditLog, addAuditLogs } from '#db/queries/add-audit-logs.ts'
 import { readAudit } from '#db/queries/read-audit.ts'
-import { type TestDatabase, testDatabase } from '#test/support/postgres.ts'
+import { testDatabase } from '#test/support/postgres.ts'
+import { postgresFixture } from '#test/support/postgres-fixture.ts'
 import { until } from '#test/support/until.ts'
 import { auditLog } from './db-audit-copy.ts'
 
 const tenantId = 't'
-let server: TestDatabase
-let database: Database
+const fixture = postgresFixture()
 
-beforeAll(async () => {
-  server = await testDatabase()
-  database = postgresDatabase(server.url)
-  await migrate(database, { nowMs: Date.now() })
-}, 60_000)
-
-afterAll(async () => {
-  await database[Symbol.asyncDispose]()
-  await server[Symbol.asyncDispose]()
-})
-
-const add = (logs: readonly AuditLog[], to: Database = database) =>
+const add = (logs: readonly AuditLog[], to: Database = fixture.database) =>
   to.transaction((tx) => addAuditLogs(tx, logs, { areNew: true }))
 
 const waiting = async () => {
-  const rows = await database.db.execute<{ pid: number }>(sql`
+  const rows = await fixture.database.db.execute<{ pid: number }>(sql`
     select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
   return rows.map(({ pid }) => pid)
 }
@@ -38,7 +26,7 @@ const waiting = async () => {
 async function adding(logs: readonly AuditLog[]) {
   const added = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()
-  const whole = database.transaction(async (tx) => {
+  const whole = fixture.database.transaction(async (tx) => {
     await addAuditLogs(tx, logs, { areNew: true })
     added.resolve()
     await ended.promise
@@ -58,11 +46,11 @@ test('of two that copy the same event at once, one finds it there', async () => 
   await until(async () => (await waiting()).length === 1)
   await end()
   expect(await second).toBe(1)
-  expect((await readAudit(database.db, { tenantId }, { limit: 10 })).rows).toHaveLength(3)
+  expect((await readAudit(fixture.database.db, { tenantId }, { limit: 10 })).rows).toHaveLength(3)
 })
 
 test('a copy whose connection is lost after its last byte is an outage, and the next goes on', async () => {
-  await using far = postgresDatabase(server.url, { max: 1 })
+  await using far = postgresDatabase(fixture.server.url, { max: 1 })
   const log = auditLog({ tenantId })
   const end = await adding([log])
   const lost = add([log], far).then(
@@ -70,7 +58,7 @@ test('a copy whose connection is lost after its last byte is an outage, and the 
     (error) => error,
   )
   await until(async () => (await waiting()).length === 1)
-  await database.db.execute(sql`
+  await fixture.database.db.execute(sql`
     select pg_terminate_backend(pid) from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock'`)
   expect(isOutage(await lost)).toBe(true)
@@ -79,7 +67,7 @@ test('a copy whose connection is lost after its last byte is an outage, and the 
 })
 
 test('a copy that takes too long is ended by the server, and is an outage', async () => {
-  await using hasty = postgresDatabase(server.url, { max: 1, statementTimeoutMs: 200 })
+  await using hasty = postgresDatabase(fixture.server.url, { max: 1, statementTimeoutMs: 200 })
   const log = auditLog({ tenantId })
   const end = await adding([log])
   expect(isOutage(await add([log], hasty).catch((error) => error))).toBe(true)

@@ -1,30 +1,18 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { expect, test } from 'bun:test'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { sql } from 'drizzle-orm'
-import type { Database } from '#db/client.ts'
 import { isOutage } from '#db/errors.ts'
 import { migrate } from '#db/migrate.ts'
 import { postgresDatabase } from '#db/postgres.ts'
 import { addOffsets } from '#db/queries/add-offsets.ts'
 import { moveOffset } from '#db/queries/move-offset.ts'
 import { readOffsets } from '#db/queries/read-offsets.ts'
-import { type TestDatabase, testDatabase } from '#test/support/postgres.ts'
+import { testDatabase } from '#test/support/postgres.ts'
+import { postgresFixture } from '#test/support/postgres-fixture.ts'
 import { opened } from '#test/support/tracker.ts'
 import { until } from '#test/support/until.ts'
 
-let server: TestDatabase
-let database: Database
-
-beforeAll(async () => {
-  server = await testDatabase()
-  database = postgresDatabase(server.url)
-  await migrate(database, { nowMs: Date.now() })
-}, 60_000)
-
-afterAll(async () => {
-  await database[Symbol.asyncDispose]()
-  await server[Symbol.asyncDispose]()
-})
+const fixture = postgresFixture()
 
 const failureOf = (promise: Promise<unknown>) =>
   promise.then(
@@ -59,7 +47,7 @@ class Line implements AsyncDisposable {
   async url(): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
     const address = this.#server.address()
-    const url = new URL(server.url)
+    const url = new URL(fixture.server.url)
     if (typeof address === 'object' && address !== null) url.port = String(address.port)
     return url.href
   }
@@ -78,11 +66,11 @@ class Line implements AsyncDisposable {
 
 test('of two members that believe that a partition is theirs, one moves the offset', async () => {
   const place = { topic: 't', partition: 0 }
-  await addOffsets(database.db, 'fence', [{ ...place, offset: 0 }])
+  await addOffsets(fixture.database.db, 'fence', [{ ...place, offset: 0 }])
   const move = { groupId: 'fence', ...place, first: 0, next: 5 }
   const held = Promise.withResolvers<void>()
   const moved = Promise.withResolvers<void>()
-  const first = database.transaction(async (tx) => {
+  const first = fixture.database.transaction(async (tx) => {
     const isMoved = await moveOffset(tx, move)
     moved.resolve()
     await held.promise
@@ -90,31 +78,33 @@ test('of two members that believe that a partition is theirs, one moves the offs
   })
   await moved.promise
   let isSecondDone = false
-  const second = database
+  const second = fixture.database
     .transaction((tx) => moveOffset(tx, { ...move, next: 3 }))
     .finally(() => {
       isSecondDone = true
     })
   const isWaiting = sql`select 1 from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock'`
-  await until(async () => (await database.db.execute(isWaiting)).length === 1)
+  await until(async () => (await fixture.database.db.execute(isWaiting)).length === 1)
   expect(isSecondDone).toBe(false)
   held.resolve()
   expect(await Promise.all([first, second])).toEqual([true, false])
-  expect(await readOffsets(database.db, 'fence')).toEqual([{ ...place, offset: 5 }])
+  expect(await readOffsets(fixture.database.db, 'fence')).toEqual([{ ...place, offset: 5 }])
 })
 
 test('when the first of two rolls back, the second moves the offset', async () => {
   const place = { topic: 't', partition: 1 }
-  await addOffsets(database.db, 'fence-2', [{ ...place, offset: 0 }])
+  await addOffsets(fixture.database.db, 'fence-2', [{ ...place, offset: 0 }])
   const move = { groupId: 'fence-2', ...place, first: 0, next: 5 }
   const moved = Promise.withResolvers<void>()
-  const first = database.transaction(async (tx) => {
+  const first = fixture.database.transaction(async (tx) => {
     await moveOffset(tx, move)
     moved.resolve()
     throw new Error('on purpose')
   })
-  const second = moved.promise.then(() => database.transaction((tx) => moveOffset(tx, move)))
+  const second = moved.promise.then(() =>
+    fixture.database.transaction((tx) => moveOffset(tx, move)),
+  )
   expect(await failureOf(first)).toEqual(new Error('on purpose'))
   expect(await second).toBe(true)
 })
@@ -147,18 +137,18 @@ test('processes that start together make the tables and partitions once', async 
 })
 
 test('a statement that the server ends for its time is an outage, and the connection goes on', async () => {
-  await using hasty = postgresDatabase(server.url, { statementTimeoutMs: 50, max: 1 })
+  await using hasty = postgresDatabase(fixture.server.url, { statementTimeoutMs: 50, max: 1 })
   expect(isOutage(await failureOf(hasty.db.execute(sql`select pg_sleep(5)`)))).toBe(true)
   expect(await hasty.db.execute(sql`select 1 as one`)).toEqual([{ one: 1 }])
 })
 
 test('a line that is cut is an outage, and the next statement connects again', async () => {
-  await using line = new Line(new URL(server.url))
+  await using line = new Line(new URL(fixture.server.url))
   await using far = postgresDatabase(await line.url(), { max: 1 })
   await far.db.execute(sql`select 1`)
   const sleeping = failureOf(far.db.execute(sql`select pg_sleep(5)`))
   await until(async () => {
-    const rows = await database.db.execute(
+    const rows = await fixture.database.db.execute(
       sql`select 1 from pg_stat_activity where query like 'select pg_sleep(5)%' and state = 'active'`,
     )
     return rows.length > 0
@@ -169,7 +159,7 @@ test('a line that is cut is an outage, and the next statement connects again', a
 })
 
 test('a server that falls silent is an outage in time, also inside a transaction', async () => {
-  await using line = new Line(new URL(server.url))
+  await using line = new Line(new URL(fixture.server.url))
   await using far = postgresDatabase(await line.url(), { statementTimeoutMs: 300 })
   await far.db.execute(sql`select 1`)
   const inside = failureOf(
