@@ -1,11 +1,12 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { redisGenerations } from '#gateway/generations/redis/redis-generations.ts'
 import { shardBases, slotOf } from '#gateway/generations/redis/shards.ts'
 import { type RedisCluster, startCluster } from '../support/redis-cluster.ts'
 import { until } from '../support/until.ts'
 import { generationsContract } from './generations.ts'
 import { eventsOf, newSession } from './generations-kit.ts'
 import { faultsOverEpochs } from './generations-redis-facts.ts'
-import { redisFixture } from './generations-redis-fixture.ts'
+import { nodeOptions, redisFixture } from './generations-redis-fixture.ts'
 import { Follower } from './generations-redis-follower.ts'
 import { makeAnswer } from './generations-redis-owner.ts'
 
@@ -17,6 +18,16 @@ beforeAll(async () => {
 }, 30_000)
 
 generationsContract('a Redis cluster', (options) => redisFixture(url, options))
+
+test('sessions of all slots are watched at once, also by a node that has only begun to connect', async () => {
+  for (let round = 0; round < 10; round += 1) {
+    await using generations = redisGenerations(nodeOptions(url))
+    const watching = Array.from({ length: 100 }, () =>
+      generations.watch(newSession().sessionId, () => undefined),
+    )
+    expect(await Promise.all(watching)).toHaveLength(100)
+  }
+}, 30_000)
 
 describe('a cluster whose slots move', () => {
   test('answers go on, watched and without loss, while their shards go to another node', async () => {

@@ -212,10 +212,11 @@ describe('a fault', () => {
   })
 
   test('by silence is a timeout, after bytes or before the first', async () => {
-    const midwaySilent = await midway(() => undefined, { idleMs: 150 })
+    const midwaySilent = await midway(() => undefined, { idleMs: 1_000 })
     expect(midwaySilent.error).toMatchObject({ errorType: 'timeout' })
     expect(midwaySilent.heard.text).toBe('So far')
-    const silent = await ask([() => undefined], { idleMs: 100 })
+    // Long enough for the call to get there.
+    const silent = await ask([() => undefined], { idleMs: 1_000 })
     expect(silent.error).toMatchObject({ errorType: 'timeout' })
     expect(silent.calls).toHaveLength(1)
   })

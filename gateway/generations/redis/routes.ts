@@ -131,7 +131,8 @@ export class Routes implements Disposable {
     try {
       await this.#routed(shard, async (server) => {
         for (const channel of channels) this.#channels.set(channel, server)
-        await server.subscribe(channels)
+        // A command's channels have to be of one slot; a node that is not up yet can't say that it is a cluster's.
+        await server.subscribe(channels, this.#isCluster)
       })
     } catch (error) {
       for (const channel of channels) this.#channels.delete(channel)
@@ -229,7 +230,7 @@ export class Routes implements Disposable {
       this.#channels.set(channel, now)
       void server.unsubscribe(channel)
       moved.add(channel)
-      await now.subscribe([channel])
+      await now.subscribe([channel], true)
     })
     await Promise.allSettled(moves)
     if (moved.size > 0) this.#options.onMissed?.((channel) => moved.has(channel))

@@ -119,9 +119,9 @@ export class Server implements Disposable {
     )
   }
 
-  /** Resolves once messages that are published from then on are heard. */
-  subscribe(channels: readonly string[]): Promise<void> {
-    return this.#subscriber.subscribe(channels, this.#slots !== null)
+  /** Resolves once messages that are published from then on are heard. `isAlone`: in a command of their own. */
+  subscribe(channels: readonly string[], isAlone: boolean): Promise<void> {
+    return this.#subscriber.subscribe(channels, isAlone)
   }
 
   unsubscribe(channel: string): Promise<void> {

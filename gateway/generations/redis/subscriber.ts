@@ -28,7 +28,7 @@ export class Subscriber implements Disposable {
     this.#options = options
   }
 
-  /** `isAlone`: in a command of their own, for those of a cluster have to be of one slot. */
+  /** `isAlone`: in a command of their own. */
   async subscribe(channels: readonly string[], isAlone: boolean): Promise<void> {
     for (const channel of channels) {
       this.#channels.add(channel)
