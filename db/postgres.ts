@@ -1,3 +1,4 @@
+import { finished } from 'node:stream/promises'
 import postgres from 'postgres'
 import { type Database, type DatabaseHealth, type Db, dbOver, type RowShape } from './client.ts'
 import { DatabaseAway } from './errors.ts'
@@ -102,11 +103,9 @@ async function rowsOf(
 
 async function copied(connection: Connection, statement: string, lines: string): Promise<void> {
   const writable = await connection.unsafe(statement).writable()
-  await new Promise<void>((resolve, reject) => {
-    writable.on('error', reject)
-    writable.on('finish', resolve)
-    writable.end(lines)
-  })
+  const written = finished(writable)
+  writable.end(lines)
+  await written
 }
 
 const asIs = (value: unknown) => value

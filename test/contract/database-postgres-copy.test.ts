@@ -80,3 +80,54 @@ test('a copy into a table that is not there is an outage', async () => {
   expect(isOutage(await add([auditLog({ tenantId })], empty).catch((error) => error))).toBe(true)
   expect(await empty.db.execute(sql`select 1 as one`)).toEqual([{ one: 1 }])
 })
+
+// In `node`, for there a connection can be reset; in a process of its own, for bytes and reset to come together.
+const resettingLine = `
+  import { connect, createServer } from 'node:net'
+  const open = new Set()
+  const line = createServer((near) => {
+    const far = connect(Number(process.argv[1]), process.argv[2])
+    open.add(near)
+    near.on('close', () => { open.delete(near); far.destroy() })
+    far.on('close', () => near.destroy())
+    for (const socket of [near, far]) socket.on('error', () => undefined)
+    near.pipe(far)
+    far.pipe(near)
+  })
+  line.listen(0, '127.0.0.1', () => console.log(line.address().port))
+  const reset = () => {
+    for (const near of open) near.resetAndDestroy()
+    setTimeout(reset, 10 + Math.random() * 60)
+  }
+  reset()
+`
+
+test('a copy whose connection is reset is an outage, at whatever instant', async () => {
+  const { port, hostname } = new URL(server.url)
+  const command = ['node', '--input-type=module', '-e', resettingLine, port || '5432', hostname]
+  const child = Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
+  const { value } = await child.stdout.getReader().read()
+  const url = new URL(server.url)
+  url.port = new TextDecoder().decode(value).trim()
+  const far = postgresDatabase(url.href, { max: 2 })
+  const eventData = { padding: 'x'.repeat(500) }
+  const untilMs = performance.now() + 2_000
+  let resets = 0
+  const adding = async () => {
+    while (performance.now() < untilMs) {
+      const logs = Array.from({ length: 500 }, () => auditLog({ tenantId: 'reset', eventData }))
+      try {
+        await add(logs, far)
+      } catch (error) {
+        expect(isOutage(error)).toBe(true)
+        resets += 1
+      }
+    }
+  }
+  // What nobody catches would fail the run.
+  await Promise.all([adding(), adding()])
+  expect(resets).toBeGreaterThan(5)
+  await far[Symbol.asyncDispose]()
+  child.kill()
+  await child.exited
+}, 20_000)
