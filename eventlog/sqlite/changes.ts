@@ -10,6 +10,7 @@ export class Changes implements Disposable {
   readonly #look: () => boolean
   readonly #waiting = new Set<() => void>()
   #timer: NodeJS.Timeout | null = null
+  #told = 0
   #foundAtMs = Number.NEGATIVE_INFINITY
 
   /** `look` answers whether others have stored something since it last did. */
@@ -17,7 +18,13 @@ export class Changes implements Disposable {
     this.#look = look
   }
 
+  /** Grows with each `notify`: who has seen this number has missed none. */
+  get told(): number {
+    return this.#told
+  }
+
   notify(): void {
+    this.#told += 1
     const woken = [...this.#waiting]
     this.#waiting.clear()
     this.#stop()

@@ -13,6 +13,9 @@ interface Owned {
 
 // One poll of many partitions of long values must not fill the memory.
 const pollRecordsBytesMax = 8 << 20
+// A read of so much may have been cut short, and one of less was the rest; should it not have been, it is read on after this.
+const restBytesMax = 1 << 19
+const restMs = 1_000
 
 /** One member of a group. `revoke`, `receive`, `fail` and `end` are the group's, called one at a time. */
 export class Member implements Membership {
@@ -26,6 +29,8 @@ export class Member implements Membership {
   readonly #over = new AbortController()
   #failure: unknown = null
   #turn = 0
+  /** What had been told of changes before a read that found the rest of the log; -1: there is more. */
+  #readRestAt = -1
 
   constructor(options: JoinOptions, group: Group, parts: { store: Store; offsets: GroupOffsets }) {
     this.topics = options.topics
@@ -104,11 +109,22 @@ export class Member implements Membership {
       await new Promise((resolve) => setImmediate(resolve))
       if (signal.aborted) return []
       this.check()
+      const { changes } = this.#store
+      if (this.#readRestAt === changes.told) {
+        // While others store something all the time a look now would find a few records, at the price of many.
+        this.#readRestAt = -1
+        await changes.wait([signal, this.#over.signal, AbortSignal.timeout(restMs)])
+        continue
+      }
+      const { told } = changes
       this.#store.refresh()
       this.#group.look()
       const batches = this.#store.glimpse(() => this.#read(max))
-      if (batches.length > 0) return batches
-      await this.#store.changes.wait([signal, this.#over.signal])
+      if (batches.length > 0) {
+        this.#readRestAt = isRest(batches, max) ? told : -1
+        return batches
+      }
+      await changes.wait([signal, this.#over.signal])
     }
   }
 
@@ -192,6 +208,15 @@ export class Member implements Membership {
   #notAssigned({ topic, partition }: Partition): Error {
     return new Error(`${topic}/${partition} is not this member's of ${this.#group.name}`)
   }
+}
+
+function isRest(batches: readonly Batch[], max: number): boolean {
+  let bytes = 0
+  for (const { records } of batches) {
+    if (records.length >= max) return false
+    for (const { value } of records) bytes += value?.length ?? 0
+  }
+  return bytes < restBytesMax
 }
 
 function partitionOf({ topic, partition }: Place): Partition {

@@ -181,6 +181,41 @@ describe('two connections of one process', () => {
     }
   })
 
+  test('are read a few times a second while one of them stores all the time', async () => {
+    const dataDir = tempDir()
+    const [a, b] = [connect(dataDir), connect(dataDir, false)]
+    const member = await join(b.log, { topics: [topic] })
+    const numbers: number[] = []
+    let polls = 0
+    const over = new AbortController()
+    const reading = (async () => {
+      while (!over.signal.aborted) {
+        numbers.push(...numbersOf(await member.poll(100_000, over.signal)))
+        polls += 1
+      }
+    })()
+    let made = 0
+    for (const endMs = performance.now() + 1_000; performance.now() < endMs; made += 1) {
+      await a.log.produce(inOne(1, made))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await until(() => numbers.length === made)
+    over.abort()
+    await reading
+    expect(numbers).toEqual(upTo(made))
+    expect(polls).toBeLessThan(20)
+  })
+
+  test('are read to the end, too, when a read was cut short and nobody stores any more', async () => {
+    const dataDir = tempDir()
+    const [a, b] = [connect(dataDir), connect(dataDir, false)]
+    const headers: [string, Uint8Array][] = [['long', new Uint8Array(8 << 10)]]
+    await a.log.produce(inOne(300).map((record) => ({ ...record, headers })))
+    const member = await join(b.log, { topics: [topic] })
+    expect(numbersOf(await member.poll(500, never)).length).toBeLessThan(300)
+    expect(numbersOf(await member.poll(500, AbortSignal.timeout(2_000))).length).toBeGreaterThan(0)
+  })
+
   test("hear of each other's topics: a member that wanted one gets it", async () => {
     const dataDir = tempDir()
     const [a, b] = [connect(dataDir), connect(dataDir, false)]
