@@ -61,12 +61,13 @@ export interface Store extends Disposable {
 // While somebody writes, a checkpoint waits for so much: its fsync holds up writes of other threads, for 20 to 70 ms on a
 // slow disk, however little there is to move.
 const checkpointPagesMin = 8_192
-// Past it writers wait for the rest of a checkpoint, so that the WAL is written from its start again. The file stays, for
-// to write over what is there costs half of what new blocks do.
-const walPagesMax = 16_384
+// Past it writers wait for the rest of a checkpoint, 20 to 130 ms, so that the WAL is written from its start again: each 25 s
+// at 30,000 tokens a second, and a start after a kill reads as much. The file stays, for to write over what is there costs
+// half of what new blocks do, and to shorten it holds up a commit.
+const walPagesMax = 65_536
 // Only when nobody calls `checkpoint`: then the commit that reaches it does.
-const walPagesAlone = 32_768
-const walBytesLeft = 64 << 20
+const walPagesAlone = 2 * walPagesMax
+const walBytesLeft = 256 << 20
 
 /** Throws `DataDirInUse` or `DataDirUnusable`. */
 export function openStore({ dataDir, isOwner = true }: StoreOptions): Store {
