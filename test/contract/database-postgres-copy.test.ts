@@ -103,11 +103,11 @@ const resettingLine = `
 `
 
 test('a copy whose connection is reset is an outage, at whatever instant', async () => {
-  const { port, hostname } = new URL(server.url)
+  const { port, hostname } = new URL(fixture.server.url)
   const command = ['node', '--input-type=module', '-e', resettingLine, port || '5432', hostname]
   const child = Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
   const { value } = await child.stdout.getReader().read()
-  const url = new URL(server.url)
+  const url = new URL(fixture.server.url)
   url.port = new TextDecoder().decode(value).trim()
   const far = postgresDatabase(url.href, { max: 2 })
   const eventData = { padding: 'x'.repeat(500) }

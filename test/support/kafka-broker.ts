@@ -92,7 +92,13 @@ export async function startBroker(say?: (line: string) => void): Promise<Broker>
   let child: Bun.Subprocess | null = null
 
   async function start(): Promise<void> {
-    const flags = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
+    // What it unpacks goes with its folder: one that is killed would leave it behind.
+    const flags = [
+      '-Xmx512m',
+      '-XX:+UseSerialGC',
+      '-XX:TieredStopAtLevel=1',
+      `-Djava.io.tmpdir=${folder}`,
+    ]
     const level = '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'
     const command = ['java', ...flags, level, '-cp', libs, 'kafka.Kafka', properties]
     const started = Bun.spawn(command, {
