@@ -1,7 +1,8 @@
 import { topicOf } from '#events/topics.ts'
 import { uuidv7 } from '#runtime/ids.ts'
 import { iso } from '#runtime/time.ts'
-import type { OpenEvent, SessionRef } from '../generations/generations.ts'
+import type { SessionRef } from '../generations/generations.ts'
+import type { OpenEvent } from '../generations/steps.ts'
 
 export interface EventInput {
   eventType: string

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
-import type { Finish, Outcome } from '#gateway/generations/generations.ts'
+import type { Outcome } from '#gateway/generations/generations.ts'
+import type { Finish } from '#gateway/generations/steps.ts'
 import {
   answer,
   appendStep,

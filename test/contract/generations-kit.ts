@@ -3,19 +3,14 @@ import { partitionOf } from '#events/murmur2.ts'
 import { newMessageId } from '#gateway/chat/message-id.ts'
 import { openEvent } from '#gateway/chat/open-event.ts'
 import type {
-  Append,
-  Begin,
-  Claim,
-  Erase,
-  Finish,
   Generations,
   GenerationsOptions,
   Live,
   LogStep,
-  Run,
   SessionRef,
   StoredMessage,
 } from '#gateway/generations/generations.ts'
+import type { Append, Begin, Claim, Erase, Finish, Run } from '#gateway/generations/steps.ts'
 import { randomToken, uuidv7 } from '#runtime/ids.ts'
 import { iso } from '#runtime/time.ts'
 

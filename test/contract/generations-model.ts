@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Append, Begin, Claim, Erase, Finish, Run } from '#gateway/generations/generations.ts'
+import type { Append, Begin, Claim, Erase, Finish, Run } from '#gateway/generations/steps.ts'
 import {
   appendStep,
   beginStep,

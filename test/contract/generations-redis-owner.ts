@@ -1,4 +1,5 @@
-import type { Begin, Finish, Generations, Outcome, Run } from '#gateway/generations/generations.ts'
+import type { Generations, Outcome } from '#gateway/generations/generations.ts'
+import type { Begin, Finish, Run } from '#gateway/generations/steps.ts'
 import { appendStep, beginStep, eventOf, finishStep, newSession, runOf } from './generations-kit.ts'
 
 /** What became of an answer, as its owner knows. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import type { Append, Generations } from '#gateway/generations/generations.ts'
+import type { Generations } from '#gateway/generations/generations.ts'
+import type { Append } from '#gateway/generations/steps.ts'
 import { ann, asksNode } from '../support/asks-node.ts'
 import { until } from '../support/until.ts'
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import { Runs, type RunsOptions, runsOver } from '#gateway/chat/answers/runs.ts'
 import { Transcript } from '#gateway/chat/answers/transcript.ts'
 import type { Chunk } from '#gateway/chat/text.ts'
-import type { ChunkKind, Run } from '#gateway/generations/generations.ts'
+import type { ChunkKind } from '#gateway/generations/generations.ts'
+import type { Run } from '#gateway/generations/steps.ts'
 
 const chunk = (text: string, over: Partial<Chunk> = {}): Chunk => ({
   kind: 'text',

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { Runs } from '#gateway/chat/answers/runs.ts'
-import type { Run } from '#gateway/generations/generations.ts'
+import type { Run } from '#gateway/generations/steps.ts'
 
 /** How many chunks each run tells, of one chunk each 100 ms for a minute. */
 function runsOf(isCrowded: () => boolean, chunkEventMs = 1_000, text = 'word '): number[] {

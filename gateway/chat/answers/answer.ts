@@ -1,14 +1,8 @@
 import { context } from '@opentelemetry/api'
 import type { Log } from '#runtime/log.ts'
 import type { ChatConfig } from '../../config.ts'
-import type {
-  Finish,
-  Generations,
-  Live,
-  Outcome,
-  Status,
-  Watch,
-} from '../../generations/generations.ts'
+import type { Generations, Live, Outcome, Status, Watch } from '../../generations/generations.ts'
+import type { Finish } from '../../generations/steps.ts'
 import { type Model, ModelError } from '../../models/model.ts'
 import { DeltaSplitter } from '../text.ts'
 import { type Ending, endStep } from './ending.ts'

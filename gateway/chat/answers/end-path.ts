@@ -1,13 +1,6 @@
 import { randomToken } from '#runtime/ids.ts'
-import type {
-  ClaimResult,
-  Finish,
-  FinishResult,
-  Generation,
-  Generations,
-  Intent,
-  Outcome,
-} from '../../generations/generations.ts'
+import type { Generation, Generations, Intent, Outcome } from '../../generations/generations.ts'
+import type { ClaimResult, Finish, FinishResult } from '../../generations/steps.ts'
 import { endingOf, endStep } from './ending.ts'
 import { type RunsOptions, runsOver } from './runs.ts'
 import { Transcript } from './transcript.ts'

@@ -1,12 +1,6 @@
 import { iso } from '#runtime/time.ts'
-import type {
-  Finish,
-  Intent,
-  OpenEvent,
-  Outcome,
-  SessionRef,
-  StoredMessage,
-} from '../../generations/generations.ts'
+import type { Intent, Outcome, SessionRef, StoredMessage } from '../../generations/generations.ts'
+import type { Finish, OpenEvent } from '../../generations/steps.ts'
 import type { ModelErrorType, Usage } from '../../models/model.ts'
 import { openEvent } from '../open-event.ts'
 import type { Transcript } from './transcript.ts'

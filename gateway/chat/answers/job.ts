@@ -1,5 +1,6 @@
 import { type Context, type Span, SpanStatusCode } from '@opentelemetry/api'
-import type { Begin, Outcome } from '../../generations/generations.ts'
+import type { Outcome } from '../../generations/generations.ts'
+import type { Begin } from '../../generations/steps.ts'
 import type { Slot } from '../../limits/limits.ts'
 import type { ModelRequest } from '../../models/model.ts'
 

@@ -1,4 +1,4 @@
-import type { Append, AppendResult, Run } from '../../generations/generations.ts'
+import type { Append, AppendResult, Run } from '../../generations/steps.ts'
 import { type Chunk, chunkBytesMax } from '../text.ts'
 import { Runs, type RunsOptions, runsOver } from './runs.ts'
 import type { Transcript } from './transcript.ts'

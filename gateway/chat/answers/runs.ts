@@ -1,4 +1,5 @@
-import type { OpenEvent, Run, SessionRef } from '../../generations/generations.ts'
+import type { SessionRef } from '../../generations/generations.ts'
+import type { OpenEvent, Run } from '../../generations/steps.ts'
 import { openEvent } from '../open-event.ts'
 import type { Chunk } from '../text.ts'
 import type { Transcript } from './transcript.ts'

@@ -1,6 +1,7 @@
 import type { Log } from '#runtime/log.ts'
 import { threadLoad } from '#runtime/thread-load.ts'
-import type { Append, Generations } from '../../generations/generations.ts'
+import type { Generations } from '../../generations/generations.ts'
+import type { Append } from '../../generations/steps.ts'
 import type { Outgoing } from './outgoing.ts'
 
 const windowMinMs = 20

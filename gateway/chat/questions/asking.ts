@@ -1,12 +1,7 @@
 import { uuidv7 } from '#runtime/ids.ts'
 import type { ChatConfig, ModelConfig } from '../../config.ts'
-import type {
-  Begin,
-  BeginResult,
-  Generations,
-  SessionRef,
-  Snapshot,
-} from '../../generations/generations.ts'
+import type { Generations, SessionRef, Snapshot } from '../../generations/generations.ts'
+import type { Begin, BeginResult } from '../../generations/steps.ts'
 import type { Limits } from '../../limits/limits.ts'
 import type { ModelMessage, ModelRequest } from '../../models/model.ts'
 import type { Job } from '../answers/job.ts'

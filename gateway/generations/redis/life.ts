@@ -1,5 +1,5 @@
 import { Runs } from '../../chat/answers/runs.ts'
-import type { OpenEvent, Run } from '../generations.ts'
+import type { OpenEvent, Run } from '../steps.ts'
 import { chunkOf } from './entries.ts'
 import { type Hot, keysOf } from './hot.ts'
 import { pushEvent } from './outbox.ts'

@@ -1,4 +1,4 @@
-import type { OpenEvent } from '../generations.ts'
+import type { OpenEvent } from '../steps.ts'
 
 /**
  * The outbox: per shard a stream `<base>outbox` of what is told and not yet in the event log, in order. An entry has the

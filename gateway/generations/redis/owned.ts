@@ -1,4 +1,4 @@
-import type { Begin } from '../generations.ts'
+import type { Begin } from '../steps.ts'
 import type { Written } from './said.ts'
 
 /** An answer that this process owns, as far as it knows. */

@@ -1,16 +1,6 @@
 import { Runs } from '../../chat/answers/runs.ts'
-import type {
-  Append,
-  Begin,
-  ChunkKind,
-  Cursor,
-  Erase,
-  Finish,
-  Generation,
-  Generations,
-  LogStep,
-  Run,
-} from '../generations.ts'
+import type { ChunkKind, Cursor, Generation, Generations, LogStep } from '../generations.ts'
+import type { Append, Begin, Erase, Finish, Run } from '../steps.ts'
 import { chunkOf, codeOf } from './entries.ts'
 
 /** Redis loses up to 2 s in a crash; a failover takes longer to be noticed. */

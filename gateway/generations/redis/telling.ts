@@ -1,4 +1,4 @@
-import type { FreeEvent } from '../generations.ts'
+import type { FreeEvent } from '../steps.ts'
 import { groupsOf } from './groups.ts'
 import { outboxKeys, pushEvent } from './outbox.ts'
 import type { Routes } from './routes.ts'

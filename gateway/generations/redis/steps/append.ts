@@ -1,4 +1,5 @@
-import type { Append, AppendResult, LogStep, NotLearned } from '../../generations.ts'
+import type { LogStep } from '../../generations.ts'
+import type { Append, AppendResult, NotLearned } from '../../steps.ts'
 import { codeOf } from '../entries.ts'
 import { type Hot, keysOf } from '../hot.ts'
 import { pushEvent } from '../outbox.ts'

@@ -1,6 +1,7 @@
 import { shards } from '#events/murmur2.ts'
-import type { Begin, BeginResult, Cursor, SessionRef } from '../../generations.ts'
+import type { Cursor, SessionRef } from '../../generations.ts'
 import { historyBytesMax, historyMessagesMax } from '../../generations.ts'
+import type { Begin, BeginResult } from '../../steps.ts'
 import { type Hot, onSession } from '../hot.ts'
 import { pushEvent } from '../outbox.ts'
 import { shardOfMessage, shardOfSession } from '../shards.ts'

@@ -1,13 +1,10 @@
 import {
-  type Claim,
-  type ClaimResult,
-  type Finish,
-  type FinishResult,
   historyBytesMax,
   historyMessagesMax,
   type Intent,
   type Outcome,
 } from '../../generations.ts'
+import type { Claim, ClaimResult, Finish, FinishResult } from '../../steps.ts'
 import { generationOf } from '../generation-reply.ts'
 import { type Hot, onAnswer, onSession, settleMsOf } from '../hot.ts'
 import { pushEvent } from '../outbox.ts'

@@ -1,4 +1,4 @@
-import type { Erase, EraseResult } from '../../generations.ts'
+import type { Erase, EraseResult } from '../../steps.ts'
 import { type Hot, onSession } from '../hot.ts'
 import { pushEvent } from '../outbox.ts'
 

@@ -1,4 +1,5 @@
-import type { Append, AppendResult, LogStep, Run } from '../../generations.ts'
+import type { LogStep } from '../../generations.ts'
+import type { Append, AppendResult, Run } from '../../steps.ts'
 import type { Hot } from '../hot.ts'
 import { chunkCode } from '../rows/chunk-code.ts'
 import { pushChunk } from '../rows/journal.ts'

@@ -1,4 +1,5 @@
-import type { Begin, BeginResult, SessionRef } from '../../generations.ts'
+import type { SessionRef } from '../../generations.ts'
+import type { Begin, BeginResult } from '../../steps.ts'
 import type { Hot } from '../hot.ts'
 import { dayMs } from '../rows/message-rows.ts'
 import type { ActiveGeneration, SessionState } from '../session-state.ts'

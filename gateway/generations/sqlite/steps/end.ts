@@ -1,4 +1,4 @@
-import type { Claim, ClaimResult, Finish, FinishResult } from '../../generations.ts'
+import type { Claim, ClaimResult, Finish, FinishResult } from '../../steps.ts'
 import type { Hot } from '../hot.ts'
 import { describeActive } from '../rows/generation-rows.ts'
 import { type ActiveGeneration, emptyTail } from '../session-state.ts'

@@ -1,4 +1,4 @@
-import type { Erase, EraseResult } from '../../generations.ts'
+import type { Erase, EraseResult } from '../../steps.ts'
 import type { Hot } from '../hot.ts'
 import { dayMs } from '../rows/message-rows.ts'
 import { emptyTail, type SessionState } from '../session-state.ts'
