@@ -171,6 +171,9 @@ export class Writer implements Disposable {
   }
 
   async #append(batch: Outgoing[], steps: Append[]): Promise<void> {
+    // The window runs from here: from the reply on, what hot state takes and the wait for a flush would add to it, and of
+    // thirty tokens a second each would find the one before still inside.
+    const writtenAtMs = this.#flushedAtMs
     const appending = this.#options.generations.append(steps)
     // What is done before it answers is this thread's own load, counted as such.
     const sentAtMs = performance.now()
@@ -191,7 +194,7 @@ export class Writer implements Disposable {
         continue
       }
       outgoing.isQueued = false
-      outgoing.writtenAtMs = nowMs
+      outgoing.writtenAtMs = writtenAtMs
       if (result !== undefined) outgoing.settle(result)
     }
   }
