@@ -70,7 +70,21 @@ function answerKeysOf(routes: Routes, shard: number, messageId: string): string[
   return routes.isCluster ? [`${base}leases`, `${base}g:${messageId}`] : []
 }
 
-/** A script on a session: when Redis has another life, the session goes on under a new epoch and the step is repeated. */
+/** What `ask` answers of a session: when Redis has another life, it goes on under a new epoch and is asked for again. */
+export async function inThisLife(
+  hot: Hot,
+  sessionId: string,
+  ask: () => Promise<unknown[]>,
+): Promise<unknown[]> {
+  for (let lives = 0; lives < livesMax; lives += 1) {
+    const reply = await ask()
+    if (reply[0] !== 'epoch') return reply
+    await hot.renewLife(sessionId)
+  }
+  throw new Error(`Redis changes faster than ${sessionId} can follow`)
+}
+
+/** A script on a session. */
 export async function onSession(
   hot: Hot,
   sessionId: string,
@@ -80,13 +94,10 @@ export async function onSession(
 ): Promise<unknown[]> {
   const shard = shardOfSession(sessionId)
   const messageIds = messageId === undefined ? [] : [messageId]
-  for (let lives = 0; lives < livesMax; lives += 1) {
+  return inThisLife(hot, sessionId, async () => {
     const keys = keysOf(hot.routes, shard, sessionId, messageIds)
-    const reply = (await hot.routes.run(name, shard, args, keys)) as unknown[]
-    if (reply[0] !== 'epoch') return reply
-    await hot.renewLife(sessionId)
-  }
-  throw new Error(`Redis changes faster than ${sessionId} can follow`)
+    return (await hot.routes.run(name, shard, args, keys)) as unknown[]
+  })
 }
 
 /** The same on an answer that is known by its id alone; `shard` is what the id names. */

@@ -1,5 +1,5 @@
 import { groupsOf } from './groups.ts'
-import { type Hot, keysOf } from './hot.ts'
+import { type Hot, inThisLife, keysOf } from './hot.ts'
 import type { ScriptName } from './scripts.ts'
 import { shardOfSession } from './shards.ts'
 
@@ -17,12 +17,9 @@ interface Asked {
   reject: (error: unknown) => void
 }
 
-const livesMax = 5
-
 /**
  * A script that answers for any number of sessions. What one turn of the event loop asks goes together: a call costs Redis
- * and its client five times what one more session in it does, and after a deploy thousands come at once. When Redis has
- * another life, the session goes on under a new epoch and is asked for again.
+ * and its client five times what one more session in it does, and after a deploy thousands come at once.
  */
 export function byTurn(
   hot: Hot,
@@ -62,12 +59,5 @@ export function byTurn(
     })
   }
 
-  return async (sessionId, args) => {
-    for (let lives = 0; lives < livesMax; lives += 1) {
-      const reply = await ask(sessionId, args)
-      if (reply[0] !== 'epoch') return reply
-      await hot.renewLife(sessionId)
-    }
-    throw new Error(`Redis changes faster than ${sessionId} can follow`)
-  }
+  return (sessionId, args) => inThisLife(hot, sessionId, () => ask(sessionId, args))
 }
