@@ -1,6 +1,8 @@
 import { openSync, readSync } from 'node:fs'
 
 const textMax = 128
+/** One file for all that ask in this thread: it stays open as long as the thread. */
+let wantedUsOfThread: (() => number) | null = null
 
 /**
  * Part of the time (0 to 1) that this thread has computed, or waited for a processor, since the last call; the same answer
@@ -8,7 +10,8 @@ const textMax = 128
  * it; only Linux tells it.
  */
 export function threadLoad(everyMs = 100): (nowMs: number) => number {
-  const wantedUs = waitingOf() ?? cpuUsNow
+  wantedUsOfThread ??= waitingOf() ?? cpuUsNow
+  const wantedUs = wantedUsOfThread
   let atMs = performance.now()
   let beforeUs = wantedUs()
   let load = 0
